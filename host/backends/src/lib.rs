@@ -1,0 +1,15 @@
+//! What a job's capabilities talk to: the mail server and the order book.
+//! It knows no wasm and keeps no journal: the runtime records what was done here.
+
+pub mod faults;
+pub mod mail;
+pub mod orders;
+pub mod secret;
+
+pub use faults::{FaultKind, Faults};
+pub use mail::{
+    Credentials, Delivery, MailError, MailMode, MailSettings, MailSettingsError, Mailer, Security, SmtpSettings,
+    SmtpUrlError, mime,
+};
+pub use orders::Orders;
+pub use secret::Secret;

@@ -1,0 +1,225 @@
+//! The server's documents as far as tables and followers show them.
+//! Members that are not shown are not named here; JSON output passes the server's own text on.
+
+use jobmill_core::{RunState, Timestamp};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A run.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RunView {
+    pub(crate) id: String,
+    pub(crate) job: String,
+    pub(crate) version: Option<String>,
+    pub(crate) queue: String,
+    pub(crate) state: RunState,
+    pub(crate) priority: u8,
+    pub(crate) payload: Box<RawValue>,
+    pub(crate) output: Option<Box<RawValue>>,
+    pub(crate) attempt: u32,
+    pub(crate) max_attempts: u32,
+    pub(crate) enqueued_at: Timestamp,
+    pub(crate) scheduled_at: Timestamp,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) finished_at: Option<Timestamp>,
+    pub(crate) event_id: Option<String>,
+    #[serde(default)]
+    pub(crate) tags: Vec<String>,
+    pub(crate) unique_key: Option<String>,
+    pub(crate) rerun_of: Option<String>,
+    pub(crate) waiting_for: Option<WaitingView>,
+    pub(crate) cancel_reason: Option<String>,
+    #[serde(default)]
+    pub(crate) attempts: Vec<AttemptView>,
+}
+
+impl RunView {
+    /// The error of the latest attempt that has one.
+    pub(crate) fn last_error(&self) -> Option<&ErrorView> {
+        self.attempts.iter().rev().find_map(|attempt| attempt.error.as_ref())
+    }
+}
+
+/// What a waiting run waits for.
+#[derive(Debug, Deserialize)]
+pub(crate) struct WaitingView {
+    pub(crate) kind: String,
+    pub(crate) detail: String,
+    pub(crate) until: Option<Timestamp>,
+    pub(crate) position: Option<usize>,
+}
+
+/// One attempt of a run.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AttemptView {
+    pub(crate) number: u32,
+    pub(crate) version: String,
+    pub(crate) started_at: Timestamp,
+    pub(crate) finished_at: Option<Timestamp>,
+    pub(crate) outcome: Option<String>,
+    pub(crate) error: Option<ErrorView>,
+    pub(crate) next_at: Option<Timestamp>,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ErrorView {
+    pub(crate) kind: String,
+    pub(crate) message: String,
+    pub(crate) trace: Option<String>,
+}
+
+/// An entry of a run's journal; the members of its kind stay as they are.
+#[derive(Debug, Deserialize)]
+pub(crate) struct EntryView {
+    pub(crate) sequence: u64,
+    pub(crate) at: Timestamp,
+    pub(crate) kind: String,
+    #[serde(flatten)]
+    pub(crate) members: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A run's log.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LogView {
+    pub(crate) items: Vec<Box<RawValue>>,
+    /// Lines that the log's budget had no room for.
+    #[serde(default)]
+    pub(crate) dropped: u64,
+}
+
+/// A line of a run's log.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LogLine {
+    pub(crate) attempt: u32,
+    pub(crate) at: Timestamp,
+    pub(crate) level: String,
+    pub(crate) message: String,
+    #[serde(default)]
+    pub(crate) fields: std::collections::BTreeMap<String, String>,
+}
+
+/// A job, or a file that never loaded.
+#[derive(Debug, Deserialize)]
+pub(crate) struct JobView {
+    pub(crate) id: Option<String>,
+    pub(crate) title: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) status: String,
+    pub(crate) error: Option<String>,
+    pub(crate) broken_since: Option<Timestamp>,
+    pub(crate) file: Option<String>,
+    #[serde(default)]
+    pub(crate) triggers: Vec<TriggerView>,
+    pub(crate) retries: Option<u32>,
+    #[serde(default)]
+    pub(crate) settings: Option<std::collections::BTreeMap<String, SettingView>>,
+    #[serde(default)]
+    pub(crate) imports: Vec<String>,
+    pub(crate) loaded_at: Option<Timestamp>,
+    pub(crate) payload_schema: Option<Box<RawValue>>,
+    pub(crate) payload_example: Option<Box<RawValue>>,
+}
+
+/// What starts a run of a job.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TriggerView {
+    /// An event's name.
+    Event(String),
+    /// A cron expression.
+    Cron(String),
+}
+
+impl std::fmt::Display for TriggerView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Event(name) => write!(f, "event {name}"),
+            Self::Cron(expression) => write!(f, "cron {expression}"),
+        }
+    }
+}
+
+/// A tunable with where it comes from.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct SettingView {
+    pub(crate) value: serde_json::Value,
+    pub(crate) source: String,
+}
+
+/// Dead runs of one job with one error.
+#[derive(Debug, Deserialize)]
+pub(crate) struct DeadGroupView {
+    pub(crate) fingerprint: String,
+    pub(crate) job: String,
+    pub(crate) kind: String,
+    pub(crate) message: String,
+    pub(crate) count: usize,
+    pub(crate) first_seen: Timestamp,
+    pub(crate) last_seen: Timestamp,
+    #[serde(default)]
+    pub(crate) versions: Vec<String>,
+    pub(crate) example: String,
+}
+
+/// What a bulk action did, or would do.
+#[derive(Debug, Deserialize)]
+pub(crate) struct BulkView {
+    pub(crate) matched: usize,
+    pub(crate) changed: usize,
+    #[serde(default)]
+    pub(crate) skipped: Vec<SkippedView>,
+}
+
+/// A run that a bulk action left alone.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SkippedView {
+    pub(crate) id: String,
+    pub(crate) reason: String,
+}
+
+/// A line of the e-mail log, or a whole mail.
+#[derive(Debug, Deserialize)]
+pub(crate) struct MailView {
+    pub(crate) id: String,
+    pub(crate) run: String,
+    pub(crate) job: String,
+    pub(crate) kind: String,
+    pub(crate) to: String,
+    pub(crate) to_name: Option<String>,
+    pub(crate) subject: String,
+    pub(crate) status: String,
+    pub(crate) message_id: String,
+    pub(crate) attempts: u32,
+    pub(crate) created_at: Timestamp,
+    pub(crate) sent_at: Option<Timestamp>,
+    pub(crate) error: Option<String>,
+    pub(crate) reply: Option<String>,
+    pub(crate) from: Option<jobmill_core::mail::Mailbox>,
+    pub(crate) text: Option<String>,
+    pub(crate) html: Option<String>,
+}
+
+/// The order of a list or of `orders show`, without its times and metadata.
+#[derive(Debug, Deserialize)]
+pub(crate) struct OrderView {
+    pub(crate) id: String,
+    pub(crate) status: String,
+    pub(crate) customer_email: String,
+    pub(crate) customer_name: Option<String>,
+    pub(crate) items: Vec<jobmill_core::order::OrderItem>,
+    pub(crate) total: jobmill_core::order::Money,
+    pub(crate) created_at: Timestamp,
+    pub(crate) fulfilled_at: Option<Timestamp>,
+    pub(crate) refunded_at: Option<Timestamp>,
+    pub(crate) metadata: Box<RawValue>,
+    pub(crate) revision: u64,
+}
+
+/// An event's answer: its id and the runs it started.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PublishedView {
+    pub(crate) id: String,
+    pub(crate) runs: Vec<String>,
+}

@@ -1,0 +1,155 @@
+//! The command line: the global options and the list of commands.
+//! What a command takes stands with the command; nothing here carries anything out.
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::commands;
+
+/// Durable jobs from WebAssembly components, in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "jobmill", version, disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct CommandLine {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The server to ask
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "JOBMILL_SERVER",
+        default_value = "http://127.0.0.1:8288",
+        hide_env_values = true
+    )]
+    pub(crate) server: String,
+    /// The API token to show it
+    #[arg(long, global = true, value_name = "TOKEN", env = "JOBMILL_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// The format of the standard output; json is the server's own answer, jsonl one item a line
+    #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Table, hide_possible_values = false)]
+    pub(crate) output: Format,
+    /// Say nothing but data and errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Say more; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Answer every question with yes
+    #[arg(short, long, global = true)]
+    pub(crate) yes: bool,
+    /// No colours, as with `NO_COLOR`
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+}
+
+/// How data is written to the standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// One JSON document
+    Json,
+    /// One JSON document a line
+    Jsonl,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve with development defaults: captured mail, demo orders, jobs rebuilt when they change
+    Dev(commands::dev::Dev),
+    /// Serve with production defaults
+    Up(commands::up::Up),
+    /// Start a job crate, with a passing test
+    New(commands::new::New),
+    /// Compile job crates to components, check them, and put them into the hopper
+    Build(commands::build::Build),
+    /// Check a component: what it is, what it imports, what would change
+    Check(commands::check::Check),
+    /// Enqueue a run of a job
+    Run(commands::run::RunCommand),
+    /// Publish an event
+    Emit(commands::emit::Emit),
+    /// The loaded jobs
+    #[command(subcommand, arg_required_else_help = true)]
+    Jobs(commands::jobs::Jobs),
+    /// Runs: find, follow and change them
+    #[command(subcommand, arg_required_else_help = true)]
+    Runs(commands::runs::Runs),
+    /// Dead letters, grouped by job and error
+    #[command(subcommand, arg_required_else_help = true)]
+    Dead(commands::dead::Dead),
+    /// The e-mail log
+    #[command(subcommand, arg_required_else_help = true)]
+    Mail(commands::mail::Mail),
+    /// The embedded order book
+    #[command(subcommand, arg_required_else_help = true)]
+    Orders(commands::orders::Orders),
+    /// Look for what is wrong here, and say how to mend it
+    Doctor(commands::doctor::Doctor),
+    /// The configuration
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(commands::config::ConfigCommand),
+    /// Print the completions of a shell
+    Completions(commands::completions::Completions),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_may_follow_the_command() {
+        let line = CommandLine::try_parse_from(["jobmill", "runs", "list", "-o", "jsonl", "-y"]).expect("parses");
+        assert_eq!(line.global.output, Format::Jsonl);
+        assert!(line.global.yes);
+    }
+
+    #[test]
+    fn wait_takes_its_time_only_after_an_equals_sign() {
+        use commands::run::Patience;
+
+        let parse = |words: &[&str]| match CommandLine::try_parse_from(words).expect("parses").command {
+            Some(Command::Run(run)) => (run.job.to_string(), run.wait),
+            other => panic!("not a run: {other:?}"),
+        };
+        assert_eq!(parse(&["jobmill", "run", "a"]), ("a".to_owned(), None));
+        assert_eq!(parse(&["jobmill", "run", "--wait", "a"]), ("a".to_owned(), Some(Patience::Endless)));
+        let half_a_minute = Some(Patience::AtMost(std::time::Duration::from_secs(30)));
+        assert_eq!(parse(&["jobmill", "run", "a", "--wait=30s"]), ("a".to_owned(), half_a_minute));
+    }
+
+    #[test]
+    fn wrong_usage_is_refused_before_anything_is_asked() {
+        for words in [
+            vec!["jobmill", "run"],
+            vec!["jobmill", "run", "Not A Job"],
+            vec!["jobmill", "run", "a", "--at", "soon"],
+            vec!["jobmill", "run", "a", "--at", "2026-03-01T09:00:00Z", "--in", "5m"],
+            vec!["jobmill", "run", "a", "--payload", "{}", "--example"],
+            vec!["jobmill", "run", "a", "--priority", "10"],
+            vec!["jobmill", "run", "a", "--wait=soon"],
+            vec!["jobmill", "runs", "list", "--state", "busy"],
+            vec!["jobmill", "runs", "show", "42"],
+            vec!["jobmill", "dead", "requeue", "--spread", "wide"],
+            vec!["jobmill", "nothing"],
+        ] {
+            let error = CommandLine::try_parse_from(&words).expect_err(&words.join(" "));
+            assert_eq!(error.exit_code(), 2, "{words:?}");
+        }
+    }
+}

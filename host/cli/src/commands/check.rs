@@ -1,0 +1,204 @@
+//! `jobmill check`: what a component is, and what would change if it went into the hopper.
+//! It asks a server only for the comparison, and does without one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use jobmill_core::Job;
+use jobmill_core::job::Setting;
+use jobmill_core::time::format_duration;
+use owo_colors::OwoColorize as _;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Context;
+use super::jobs::delays;
+use crate::api::JobView;
+use crate::config::arguments::Places;
+use crate::examine::{Examined, Examiner};
+use crate::failure::{Exit, Failure};
+use crate::output;
+
+/// Check a component: what it is, what it imports, what would change
+///
+/// Exits with 1 when the engine would not load it.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The component
+    #[arg(value_name = "FILE.wasm")]
+    file: PathBuf,
+}
+
+/// What is compared: every member by its name, as JSON.
+type Members = BTreeMap<&'static str, Value>;
+
+#[derive(Serialize)]
+struct Report {
+    id: String,
+    version: String,
+    size: u64,
+    imports: Vec<String>,
+    members: Members,
+    /// The loaded version; null when there is none, or no server to ask.
+    loaded_version: Option<String>,
+    changes: Vec<Change>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct Change {
+    member: &'static str,
+    before: Value,
+    after: Value,
+}
+
+impl Check {
+    pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
+        let loaded = Places::default().load("check", &[])?;
+        let examined = Examiner::new(loaded.config.jobs)?.examine(&self.file)?;
+        let serving = serving(context, examined.job.id.as_str());
+        let members = members(&examined);
+        let changes = serving.as_ref().map(|view| changes(&members_of(view), &members)).unwrap_or_default();
+        let report = Report {
+            id: examined.job.id.to_string(),
+            version: examined.version.to_string(),
+            size: examined.size,
+            imports: examined.imports.clone(),
+            members,
+            loaded_version: serving.and_then(|view| view.version),
+            changes,
+        };
+        let json = serde_json::to_string(&report)
+            .map_err(|error| Failure::new("check", format!("the report can't be written: {error}")))?;
+        context.output.document(&json, || described(&examined, &report))?;
+        Ok(Exit::Done)
+    }
+}
+
+/// What serves under this id; none without a server.
+fn serving(context: &Context, id: &str) -> Option<JobView> {
+    context.client().ok()?.get(&["jobs", id], &[]).ok()?.read().ok()
+}
+
+fn members(examined: &Examined) -> Members {
+    let job = &examined.job;
+    let triggers: Vec<String> = job.triggers.iter().map(ToString::to_string).collect();
+    let document = |json: &Option<jobmill_core::Json>| json.as_ref().and_then(|json| json.to_value().ok()).into();
+    BTreeMap::from([
+        ("title", job.title.clone().into()),
+        ("description", job.description.clone().into()),
+        ("triggers", triggers.into()),
+        ("imports", examined.imports.clone().into()),
+        ("queue", job.queue.value.to_string().into()),
+        ("priority", job.priority.value.into()),
+        ("retries", job.retries.value.into()),
+        ("backoff", serde_json::to_value(job.backoff.value).unwrap_or_default()),
+        ("timeout", format_duration(job.timeout.value).into()),
+        ("payload-schema", document(&job.payload_schema)),
+        ("payload-example", document(&job.payload_example)),
+    ])
+}
+
+fn members_of(view: &JobView) -> Members {
+    let triggers: Vec<String> = view.triggers.iter().map(ToString::to_string).collect();
+    let setting = |name: &str| {
+        let setting = view.settings.as_ref().and_then(|settings| settings.get(name));
+        setting.map(|setting| setting.value.clone()).unwrap_or_default()
+    };
+    let document = |raw: &Option<Box<serde_json::value::RawValue>>| {
+        raw.as_ref().and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok()).into()
+    };
+    BTreeMap::from([
+        ("title", view.title.clone().into()),
+        ("description", view.description.clone().into()),
+        ("triggers", triggers.into()),
+        ("imports", view.imports.clone().into()),
+        ("queue", setting("queue")),
+        ("priority", setting("priority")),
+        ("retries", setting("retries")),
+        ("backoff", setting("backoff")),
+        ("timeout", setting("timeout")),
+        ("payload-schema", document(&view.payload_schema)),
+        ("payload-example", document(&view.payload_example)),
+    ])
+}
+
+fn changes(before: &Members, after: &Members) -> Vec<Change> {
+    let names: BTreeSet<&&'static str> = before.keys().chain(after.keys()).collect();
+    let of = |members: &Members, name: &str| members.get(name).cloned().unwrap_or_default();
+    names
+        .into_iter()
+        .map(|name| Change { member: name, before: of(before, name), after: of(after, name) })
+        .filter(|change| change.before != change.after)
+        .collect()
+}
+
+fn described(examined: &Examined, report: &Report) -> String {
+    let job = &examined.job;
+    let lines = |words: Vec<String>| (!words.is_empty()).then(|| words.join("\n"));
+    let size = output::size(examined.size);
+    let mut text = format!("{}  {}  ({size}, version {})\n", job.id.bold(), "✓ valid".green(), examined.version);
+    text.push_str(&output::pairs(&[
+        ("  title", Some(output::visible(&job.title))),
+        ("  imports", lines(examined.imports.clone())),
+        ("  triggers", lines(job.triggers.iter().map(ToString::to_string).collect())),
+        ("  queue", Some(with_source(&job.queue, &format!("{}, priority {}", job.queue.value, job.priority.value)))),
+        ("  retries", Some(retries(job))),
+        ("  timeout", Some(with_source(&job.timeout, &format_duration(job.timeout.value)))),
+    ]));
+    match &report.loaded_version {
+        None => {}
+        Some(version) if *version == report.version => text.push_str("\n  this version is loaded"),
+        Some(version) if report.changes.is_empty() => {
+            let _ = write!(text, "\n  describes itself like the loaded version {version}");
+        }
+        Some(version) => {
+            let _ = write!(text, "\n  changes against {version}");
+            for change in &report.changes {
+                let before = format!("-- {} {}", change.member, shown(&change.before));
+                let after = format!("++ {} {}", change.member, shown(&change.after));
+                let _ = write!(text, "\n  {}\n  {}", before.red(), after.green());
+            }
+        }
+    }
+    text
+}
+
+fn retries(job: &Job) -> String {
+    format!(
+        "{}: {}",
+        with_source(&job.retries, &job.retries.value.to_string()),
+        delays(&job.backoff.value, job.retries.value)
+    )
+}
+
+fn with_source<T>(setting: &Setting<T>, value: &str) -> String {
+    let source = serde_json::to_value(setting.source).ok();
+    let source = source.as_ref().and_then(Value::as_str).unwrap_or_default();
+    format!("{value} ({source})")
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "(none)".to_owned(),
+        Value::String(text) => output::visible(text),
+        other => output::visible(&other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_differs_is_a_change() {
+        let before = Members::from([("retries", 3.into()), ("title", "Welcome".into()), ("queue", "default".into())]);
+        let after = Members::from([("retries", 5.into()), ("title", "Welcome".into())]);
+        let expected = [
+            Change { member: "queue", before: "default".into(), after: Value::Null },
+            Change { member: "retries", before: 3.into(), after: 5.into() },
+        ];
+        assert_eq!(changes(&before, &after), expected);
+    }
+}

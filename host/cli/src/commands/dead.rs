@@ -1,0 +1,205 @@
+//! `jobmill dead`: dead letters grouped by job and error, put back or put aside.
+//! Dead is a state of a run; nothing is kept in a second place.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use comfy_table::Cell;
+use jobmill_core::time::{format_duration, parse_duration};
+use jobmill_core::{JobId, RunId};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::Context;
+use crate::api::DeadGroupView;
+use crate::client::{Client, Page, read};
+use crate::failure::{Exit, Failure};
+use crate::{bulk, machine, output};
+
+/// Dead letters
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dead {
+    /// Groups of dead runs, newest first
+    List {
+        /// Of this job
+        #[arg(long, value_name = "JOB")]
+        job: Option<JobId>,
+    },
+    /// One group, with an example
+    Show {
+        /// The group's fingerprint, or the beginning of it
+        #[arg(value_name = "FINGERPRINT")]
+        fingerprint: String,
+    },
+    /// Put dead runs back; their attempts start anew
+    Requeue {
+        #[command(flatten)]
+        which: Which,
+        /// Spread them evenly over this time, so as not to trample what just recovered
+        #[arg(long, value_name = "SPAN", value_parser = parse_duration)]
+        spread: Option<Duration>,
+    },
+    /// Put dead runs aside for good: they end cancelled
+    Discard {
+        #[command(flatten)]
+        which: Which,
+        /// Why; kept with the runs
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+}
+
+/// Which dead runs.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// The runs' ids
+    #[arg(value_name = "RUN")]
+    runs: Vec<RunId>,
+    /// Of this job
+    #[arg(long, value_name = "JOB")]
+    job: Option<JobId>,
+    /// Of this group
+    #[arg(long, value_name = "FINGERPRINT")]
+    fingerprint: Option<String>,
+    /// Only say how many it would be
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Serialize)]
+struct DeadFilter {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<JobId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ids: Option<Vec<RunId>>,
+}
+
+#[derive(Serialize)]
+struct Spread {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spread: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Reason {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl Which {
+    fn filter(self) -> Result<DeadFilter, Failure> {
+        if self.runs.is_empty() && self.job.is_none() && self.fingerprint.is_none() {
+            return Err(Failure::usage("nothing-named", "no dead run is named")
+                .advise("give the ids of runs, or one of --job, --fingerprint; `jobmill dead list` shows the groups"));
+        }
+        let ids = (!self.runs.is_empty()).then_some(self.runs);
+        Ok(DeadFilter { job: self.job, fingerprint: self.fingerprint, ids })
+    }
+}
+
+impl Dead {
+    pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
+        match self {
+            Self::List { job } => list(job.as_ref(), context)?,
+            Self::Show { fingerprint } => show(&fingerprint, context)?,
+            Self::Requeue { which, spread } => {
+                let dry_run = which.dry_run;
+                let action = bulk::Action {
+                    path: &["dead", "requeue"],
+                    filter: which.filter()?,
+                    options: Spread { spread: spread.map(format_duration) },
+                    verb: "requeue",
+                    done: "requeued",
+                    asks: false,
+                };
+                return action.carry_out(dry_run, context);
+            }
+            Self::Discard { which, reason } => {
+                let dry_run = which.dry_run;
+                let action = bulk::Action {
+                    path: &["dead", "discard"],
+                    filter: which.filter()?,
+                    options: Reason { reason },
+                    verb: "discard",
+                    done: "discarded",
+                    asks: true,
+                };
+                return action.carry_out(dry_run, context);
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// The groups with their text, those of one job or all.
+fn groups(client: &Client, job: Option<&JobId>) -> Result<Vec<(DeadGroupView, Box<RawValue>)>, Failure> {
+    let page: Page = client.get(&["dead"], &[])?.read()?;
+    let mut groups = Vec::with_capacity(page.items.len());
+    for item in page.items {
+        let group: DeadGroupView = read(item.get())?;
+        if job.is_none_or(|job| job.as_str() == group.job) {
+            groups.push((group, item));
+        }
+    }
+    Ok(groups)
+}
+
+fn list(job: Option<&JobId>, context: &Context) -> Result<(), Failure> {
+    let (groups, items): (Vec<_>, Vec<_>) = groups(&context.client()?, job)?.into_iter().unzip();
+    context.output.list(&items, None, "no run is dead", || {
+        let now = machine::now();
+        let rows = groups.iter().map(|group| {
+            vec![
+                Cell::new(&group.fingerprint),
+                Cell::new(&group.job),
+                output::number_cell(group.count),
+                output::number_cell(output::relative(group.last_seen, now)),
+                Cell::new(format!("{}: {}", group.kind, output::first_line(&group.message))),
+            ]
+        });
+        Ok(output::table(&["FINGERPRINT", "JOB", "RUNS", "LAST SEEN", "ERROR"], rows.collect()))
+    })
+}
+
+fn show(fingerprint: &str, context: &Context) -> Result<(), Failure> {
+    let found: Vec<_> = groups(&context.client()?, None)?
+        .into_iter()
+        .filter(|(group, _)| group.fingerprint.starts_with(fingerprint))
+        .collect();
+    let [(group, text)] = found.as_slice() else {
+        let failure = if found.is_empty() {
+            Failure::not_found("unknown-group", format!("no group of dead runs has the fingerprint {fingerprint:?}"))
+        } else {
+            Failure::usage("ambiguous", format!("{} groups have fingerprints with {fingerprint:?}", found.len()))
+        };
+        return Err(failure.advise("`jobmill dead list` shows the groups"));
+    };
+    let now = machine::now();
+    context.output.document(text.get(), || {
+        output::pairs(&[
+            ("fingerprint", Some(group.fingerprint.clone())),
+            ("job", Some(group.job.clone())),
+            ("runs", Some(group.count.to_string())),
+            ("error", Some(format!("{}: {}", group.kind, output::visible(&group.message)))),
+            ("first seen", Some(output::exact(group.first_seen, now))),
+            ("last seen", Some(output::exact(group.last_seen, now))),
+            ("versions", Some(group.versions.join(", "))),
+            ("example", Some(format!("{}  see `jobmill runs show {}`", group.example, group.example))),
+            ("requeue", Some(format!("jobmill dead requeue --fingerprint {} --spread 1m", group.fingerprint))),
+        ])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_filter_is_wrong_usage_and_asks_no_server() {
+        let which = Which { runs: Vec::new(), job: None, fingerprint: None, dry_run: true };
+        let Err(failure) = which.filter() else { panic!("refused") };
+        assert_eq!(failure.exit(), Exit::Usage);
+    }
+}

@@ -1,0 +1,171 @@
+//! `jobmill mail`: the e-mail log.
+//! It is a view of what runs recorded; clearing it leaves their journals.
+
+use clap::{Subcommand, ValueEnum};
+use comfy_table::{Cell, Color};
+use jobmill_core::{MailId, RunId};
+
+use super::Context;
+use crate::api::MailView;
+use crate::client::read;
+use crate::failure::{Exit, Failure};
+use crate::{machine, output};
+
+/// The e-mail log
+#[derive(Debug, Subcommand)]
+pub(crate) enum Mail {
+    /// Mails, newest first
+    List {
+        /// To this address
+        #[arg(long, value_name = "ADDRESS")]
+        to: Option<String>,
+        /// Of this kind, such as purchase-confirmation
+        #[arg(long, value_name = "KIND")]
+        kind: Option<String>,
+        /// With this status
+        #[arg(long, value_name = "STATUS")]
+        status: Option<String>,
+        /// Of this run
+        #[arg(long, value_name = "RUN")]
+        run: Option<RunId>,
+        /// At most this many
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// One mail with its content
+    Show {
+        /// The mail's id
+        #[arg(value_name = "MAIL")]
+        mail: MailId,
+        /// The part to show
+        #[arg(long, value_enum, default_value_t = Part::Text)]
+        part: Part,
+    },
+    /// Empty the e-mail log
+    Clear,
+}
+
+/// A part of a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Its headers and its text
+    Text,
+    /// Its HTML alone
+    Html,
+    /// The whole message as it goes out
+    Raw,
+}
+
+impl Mail {
+    pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
+        match self {
+            Self::List { to, kind, status, run, limit } => {
+                let run = run.map(|run| run.to_string());
+                let members = [("to", to), ("kind", kind), ("status", status), ("run", run)];
+                let query: Vec<(&str, &str)> =
+                    members.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
+                list(&query, limit, context)?;
+            }
+            Self::Show { mail, part } => show(mail, part, context)?,
+            Self::Clear => {
+                context.output.confirm("empty the e-mail log?")?;
+                let answer = context.client()?.delete(&["mail"])?;
+                if context.output.format == crate::args::Format::Table || answer.text.is_empty() {
+                    context.output.note("the e-mail log is empty");
+                } else {
+                    context.output.document(&answer.text, String::new)?;
+                }
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn list(query: &[(&str, &str)], limit: u32, context: &Context) -> Result<(), Failure> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let page = context.client()?.pages(&["mail"], query, limit)?;
+    context.output.list(&page.items, page.next_cursor.as_deref(), "no such mail", || {
+        let now = machine::now();
+        let mails = page.items.iter().map(|item| read::<MailView>(item.get())).collect::<Result<Vec<_>, _>>()?;
+        let rows = mails.iter().map(|mail| {
+            vec![
+                Cell::new(&mail.id),
+                status_cell(&mail.status),
+                output::text_cell(&mail.to),
+                output::text_cell(&mail.subject),
+                Cell::new(&mail.kind),
+                output::number_cell(output::relative(mail.created_at, now)),
+                Cell::new(&mail.run),
+            ]
+        });
+        Ok(output::table(&["MAIL", "STATUS", "TO", "SUBJECT", "KIND", "CREATED", "RUN"], rows.collect()))
+    })
+}
+
+fn status_cell(status: &str) -> Cell {
+    let (icon, color) = match status {
+        "sent" | "captured" => ("✓", Color::Green),
+        "sending" => ("●", Color::Blue),
+        "failed" => ("✗", Color::Red),
+        "in-doubt" => ("?", Color::Yellow),
+        _ => ("⊘", Color::DarkGrey),
+    };
+    Cell::new(format!("{icon} {status}")).fg(color)
+}
+
+/// `Name <address>`, or the address alone.
+fn mailbox(address: &str, name: Option<&str>) -> String {
+    match name {
+        Some(name) => output::visible(&format!("{name} <{address}>")),
+        None => output::visible(address),
+    }
+}
+
+fn show(mail: MailId, part: Part, context: &Context) -> Result<(), Failure> {
+    let client = context.client()?;
+    let id = mail.to_string();
+    if part == Part::Raw {
+        return output::data(client.get(&["mail", &id, "raw"], &[])?.text.trim_end());
+    }
+    let answer = client.get(&["mail", &id], &[])?;
+    let mail: MailView = answer.read()?;
+    if part == Part::Html {
+        let html = mail.html.ok_or_else(|| Failure::not_found("no-html", format!("{id} has no HTML part")))?;
+        return output::data(&html);
+    }
+    context.output.document(&answer.text, || described(&mail))
+}
+
+fn described(mail: &MailView) -> String {
+    let now = machine::now();
+    let head = output::pairs(&[
+        ("mail", Some(mail.id.clone())),
+        ("run", Some(format!("{} of {}", mail.run, mail.job))),
+        ("kind", Some(output::visible(&mail.kind))),
+        ("status", Some(mail.status.clone())),
+        ("error", mail.error.as_deref().map(output::visible)),
+        ("reply", mail.reply.as_deref().map(output::visible)),
+        ("handed over", Some(output::count(mail.attempts as usize, "time"))),
+        ("created", Some(output::exact(mail.created_at, now))),
+        ("sent", mail.sent_at.map(|at| output::exact(at, now))),
+        ("message id", Some(format!("<{}>", output::visible(&mail.message_id)))),
+        ("from", mail.from.as_ref().map(|from| mailbox(&from.address, from.name.as_deref()))),
+        ("to", Some(mailbox(&mail.to, mail.to_name.as_deref()))),
+        ("subject", Some(output::visible(&mail.subject))),
+    ]);
+    match &mail.text {
+        Some(text) => format!("{head}\n\n{}", output::visible(text.trim_end())),
+        None => head,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_with_its_name() {
+        assert_eq!(mailbox("ada@example.com", None), "ada@example.com");
+        assert_eq!(mailbox("shop@example.com", Some("Demo\u{1b} Shop")), "Demo\\u{1b} Shop <shop@example.com>");
+    }
+}

@@ -1,0 +1,66 @@
+//! The commands, one file each: what each takes and what it does.
+//! Serving lives in `serve`; the client, the output and the configuration in modules of their own.
+
+pub(crate) mod build;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod dead;
+pub(crate) mod dev;
+pub(crate) mod doctor;
+pub(crate) mod emit;
+pub(crate) mod jobs;
+pub(crate) mod mail;
+pub(crate) mod new;
+pub(crate) mod orders;
+pub(crate) mod run;
+pub(crate) mod runs;
+pub(crate) mod up;
+
+use crate::args::{Command, Global};
+use crate::client::Client;
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+
+/// What every command is given.
+pub(crate) struct Context {
+    /// Where it writes.
+    pub(crate) output: Output,
+    /// The global options.
+    pub(crate) global: Global,
+    /// Ends the process at once, whatever is under way.
+    pub(crate) leave: fn(Exit) -> !,
+}
+
+impl Context {
+    /// What the options say.
+    pub(crate) fn new(global: Global, leave: fn(Exit) -> !) -> Self {
+        Self { output: Output::new(&global), global, leave }
+    }
+
+    /// The server that the options name.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        Client::new(&self.global)
+    }
+}
+
+/// Carries a command out.
+pub(crate) fn carry_out(command: Command, context: &Context) -> Result<Exit, Failure> {
+    match command {
+        Command::Dev(dev) => dev.carry_out(context),
+        Command::Up(up) => up.carry_out(context),
+        Command::New(new) => new.carry_out(context),
+        Command::Build(build) => build.carry_out(context),
+        Command::Check(check) => check.carry_out(context),
+        Command::Run(run) => run.carry_out(context),
+        Command::Emit(emit) => emit.carry_out(context),
+        Command::Jobs(jobs) => jobs.carry_out(context),
+        Command::Runs(runs) => runs.carry_out(context),
+        Command::Dead(dead) => dead.carry_out(context),
+        Command::Mail(mail) => mail.carry_out(context),
+        Command::Orders(orders) => orders.carry_out(context),
+        Command::Doctor(doctor) => doctor.carry_out(context),
+        Command::Config(config) => config.carry_out(context),
+        Command::Completions(completions) => completions.carry_out(),
+    }
+}

@@ -1,0 +1,211 @@
+//! Shows runs: lists, one run, its log, its journal.
+//! It changes nothing.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use comfy_table::Cell;
+use jobmill_core::{RunId, Timestamp};
+use owo_colors::OwoColorize as _;
+
+use super::{Context, List};
+use crate::api::{AttemptView, EntryView, LogLine, LogView, RunView, WaitingView};
+use crate::client::{Page, read};
+use crate::failure::Failure;
+use crate::{machine, output};
+
+pub(super) fn list(list: &List, context: &Context) -> Result<(), Failure> {
+    let state = list.filter.state.map(|state| state.to_string());
+    let since = list.since.map(|since| since.to_string());
+    let members = [
+        ("state", state.as_deref()),
+        ("job", list.filter.job.as_ref().map(jobmill_core::JobId::as_str)),
+        ("event", list.filter.event.as_deref()),
+        ("tag", list.filter.tag.as_deref()),
+        ("error", list.error.as_deref()),
+        ("since", since.as_deref()),
+    ];
+    let query: Vec<(&str, &str)> = members.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
+    let limit = usize::try_from(list.limit).unwrap_or(usize::MAX);
+    let page = context.client()?.pages(&["runs"], &query, limit)?;
+    let empty = "no such run; enqueue one with `jobmill run JOB --example`";
+    context.output.list(&page.items, page.next_cursor.as_deref(), empty, || {
+        let now = machine::now();
+        let runs = page.items.iter().map(|item| read::<RunView>(item.get())).collect::<Result<Vec<_>, _>>()?;
+        let rows = runs.iter().map(|run| row(run, now)).collect();
+        Ok(output::table(&["RUN", "JOB", "STATE", "ATTEMPT", "ENQUEUED", "TOOK", "ERROR"], rows))
+    })?;
+    if page.next_cursor.is_some() && context.output.format == crate::args::Format::Table {
+        context.output.note(&format!("only the newest {}; more with --limit", list.limit));
+    }
+    Ok(())
+}
+
+fn row(run: &RunView, now: Timestamp) -> Vec<Cell> {
+    let error = run.last_error().map(|error| format!("{}: {}", error.kind, output::first_line(&error.message)));
+    vec![
+        Cell::new(&run.id),
+        Cell::new(&run.job),
+        output::state_cell(run.state),
+        output::number_cell(format!("{} of {}", run.attempt, run.max_attempts)),
+        output::number_cell(output::relative(run.enqueued_at, now)),
+        output::number_cell(took(run).map_or_else(|| "–".to_owned(), output::span)),
+        Cell::new(error.unwrap_or_default()),
+    ]
+}
+
+/// From the begin of the latest attempt to the end.
+fn took(run: &RunView) -> Option<Duration> {
+    Some(run.finished_at?.since(run.started_at?))
+}
+
+pub(super) fn show(id: RunId, context: &Context) -> Result<(), Failure> {
+    let answer = context.client()?.get(&["runs", &id.to_string()], &[])?;
+    let run: RunView = answer.read()?;
+    context.output.document(&answer.text, || described(&run, machine::now()))
+}
+
+fn described(run: &RunView, now: Timestamp) -> String {
+    let time = |at: Option<Timestamp>| at.map(|at| output::exact(at, now));
+    let due = run.scheduled_at != run.enqueued_at && !run.state.is_final();
+    let mut text = output::pairs(&[
+        ("run", Some(run.id.clone())),
+        ("job", Some(run.job.clone())),
+        ("state", Some(output::state_text(run.state))),
+        ("waiting for", run.waiting_for.as_ref().map(|waiting| waits(waiting, now))),
+        ("cancelled", run.cancel_reason.as_deref().map(output::visible)),
+        ("attempt", Some(format!("{} of {}", run.attempt, run.max_attempts))),
+        ("version", run.version.clone()),
+        ("queue", Some(format!("{}, priority {}", run.queue, run.priority))),
+        ("enqueued", time(Some(run.enqueued_at))),
+        ("due", time(due.then_some(run.scheduled_at))),
+        ("started", time(run.started_at)),
+        ("finished", time(run.finished_at)),
+        ("event", run.event_id.as_deref().map(output::visible)),
+        ("tags", (!run.tags.is_empty()).then(|| output::visible(&run.tags.join(", ")))),
+        ("unique key", run.unique_key.as_deref().map(output::visible)),
+        ("rerun of", run.rerun_of.clone()),
+        ("payload", Some(output::visible(run.payload.get()))),
+        ("output", run.output.as_ref().map(|document| output::visible(document.get()))),
+    ]);
+    for attempt in &run.attempts {
+        let _ = write!(text, "\n\n{}", attempt_text(attempt));
+    }
+    text
+}
+
+fn waits(waiting: &WaitingView, now: Timestamp) -> String {
+    let mut text = output::visible(&waiting.detail);
+    if let Some(until) = waiting.until {
+        let _ = write!(text, ", {}", output::relative(until, now));
+    }
+    if let Some(position) = waiting.position.filter(|position| *position > 0) {
+        let _ = write!(text, ", {} before it", output::count(position, "run"));
+    }
+    text
+}
+
+fn attempt_text(attempt: &AttemptView) -> String {
+    let outcome = attempt.outcome.as_deref().unwrap_or("running");
+    let icon = match outcome {
+        "completed" => "✓".green().to_string(),
+        "failed" => "✗".red().to_string(),
+        _ => "·".to_owned(),
+    };
+    let mut text = format!("{icon} attempt {}  {outcome}", attempt.number);
+    if let Some(end) = attempt.finished_at {
+        let _ = write!(text, " after {}", output::span(end.since(attempt.started_at)));
+    }
+    let _ = write!(text, "  {}  version {}", attempt.started_at.dimmed(), attempt.version);
+    if let Some(error) = &attempt.error {
+        let _ = write!(text, "\n    {}: {}", error.kind.bold(), indented(&error.message));
+        if let Some(trace) = &error.trace {
+            let _ = write!(text, "\n    {}", indented(trace).dimmed());
+        }
+    }
+    if let Some(next) = attempt.next_at {
+        let _ = write!(text, "\n    next attempt due {next}");
+    }
+    text
+}
+
+fn indented(text: &str) -> String {
+    output::visible(text.trim_end()).replace('\n', "\n    ")
+}
+
+pub(super) fn logs(id: RunId, context: &Context) -> Result<(), Failure> {
+    let log: LogView = context.client()?.get(&["runs", &id.to_string(), "logs"], &[])?.read()?;
+    context.output.list(&log.items, None, "nothing is on record; lines are kept when their attempt ends", || {
+        let lines = log.items.iter().map(|item| read::<LogLine>(item.get())).collect::<Result<Vec<_>, _>>()?;
+        Ok(lines.iter().map(log_text).collect::<Vec<_>>().join("\n"))
+    })?;
+    if log.dropped > 0 {
+        context.output.note(&format!("{} more lines had no room in the log", log.dropped));
+    }
+    Ok(())
+}
+
+fn log_text(line: &LogLine) -> String {
+    let level = match line.level.as_str() {
+        level @ ("error" | "stderr") => format!("{level:6}").red().to_string(),
+        level @ "warn" => format!("{level:6}").yellow().to_string(),
+        level => format!("{level:6}"),
+    };
+    let mut text = format!("{}  {}  {level}  {}", line.at.dimmed(), line.attempt, output::visible(&line.message));
+    for (name, value) in &line.fields {
+        let _ = write!(text, "  {}={}", output::visible(name).dimmed(), output::visible(value));
+    }
+    text
+}
+
+pub(super) fn journal(id: RunId, context: &Context) -> Result<(), Failure> {
+    let page: Page = context.client()?.get(&["runs", &id.to_string(), "journal"], &[])?.read()?;
+    context.output.list(&page.items, page.next_cursor.as_deref(), "the journal is empty", || {
+        let entries = page.items.iter().map(|item| read::<EntryView>(item.get())).collect::<Result<Vec<_>, _>>()?;
+        let rows = entries.iter().map(entry_row).collect();
+        Ok(output::table(&["#", "AT", "KIND", "WHAT"], rows))
+    })
+}
+
+fn entry_row(entry: &EntryView) -> Vec<Cell> {
+    let members = entry.members.iter().filter(|(_, value)| !value.is_null());
+    let words: Vec<String> = members
+        .map(|(name, value)| match value {
+            serde_json::Value::String(text) => format!("{name}={}", output::first_line(text)),
+            other => format!("{name}={}", output::visible(&other.to_string())),
+        })
+        .collect();
+    vec![output::number_cell(entry.sequence), Cell::new(entry.at), Cell::new(&entry.kind), Cell::new(words.join(" "))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUN: &str = r#"{
+        "id": "run_01J00000000000000000000000", "job": "welcome-email", "version": "3fa9c1d07b21", "queue": "default",
+        "state": "retryable", "priority": 5, "payload": {"userId":"u1"}, "output": null, "attempt": 1, "max_attempts": 2,
+        "enqueued_at": "2026-03-01T09:00:00.000Z", "scheduled_at": "2026-03-01T09:00:01.500Z",
+        "started_at": "2026-03-01T09:00:00.010Z", "finished_at": null, "event_id": null, "tags": ["vip"],
+        "unique_key": null, "rerun_of": null, "cancel_reason": null,
+        "waiting_for": {"kind": "due", "detail": "waits for attempt 2 of 2", "until": "2026-03-01T09:00:01.500Z", "position": null},
+        "attempts": [{"number": 1, "version": "3fa9c1d07b21", "started_at": "2026-03-01T09:00:00.010Z",
+            "finished_at": "2026-03-01T09:00:00.022Z", "outcome": "failed", "next_at": "2026-03-01T09:00:01.500Z",
+            "error": {"kind": "transient", "message": "the mail server\nis away \u001b[2J", "trace": null}}]}"#;
+
+    #[test]
+    fn a_run_says_what_it_waits_for_and_why_it_failed() {
+        let run: RunView = read(RUN).expect("a run");
+        let now = "2026-03-01T09:00:00.500Z".parse().expect("a time");
+        let text = anstream::adapter::strip_str(&described(&run, now)).to_string();
+        for part in [
+            "state        ↻ retryable",
+            "waiting for  waits for attempt 2 of 2, in 1.0 s",
+            "payload      {\"userId\":\"u1\"}",
+            "✗ attempt 1  failed after 12 ms",
+            "    transient: the mail server\n    is away \\u{1b}[2J",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The configuration: what it says, read in layers and checked.
+//! It opens nothing that it names; `serve` does.
+
+pub(crate) mod arguments;
+pub(crate) mod keys;
+pub(crate) mod layers;
+pub(crate) mod secret;
+mod sender;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use figment::Figment;
+use figment::value::{Dict, Value};
+use jobmill_core::mail::Mailbox;
+use jobmill_core::{JobId, JobOverrides};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use layers::Sources;
+use secret::SecretSource;
+
+/// The commented file with every default.
+pub(crate) const COMMENTED: &str = include_str!("jobmill.toml");
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The data directory.
+    pub(crate) data: PathBuf,
+    /// The HTTP server.
+    pub(crate) server: ServerSection,
+    /// The directory of components.
+    pub(crate) hopper: HopperSection,
+    /// What keeps the runs.
+    pub(crate) store: StoreSection,
+    /// What runs them.
+    pub(crate) engine: EngineSection,
+    /// Mail.
+    pub(crate) mail: MailSection,
+    /// Orders.
+    #[serde(rename = "orders")]
+    _orders: OrdersSection,
+    /// Tunables over what the components say.
+    #[serde(default)]
+    pub(crate) jobs: BTreeMap<JobId, JobOverrides>,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServerSection {
+    /// The address to listen on.
+    pub(crate) listen: SocketAddr,
+}
+
+/// `[hopper]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HopperSection {
+    /// The directory.
+    pub(crate) dir: PathBuf,
+    /// Milliseconds without a change after which a file counts as whole.
+    quiet_ms: u64,
+}
+
+impl HopperSection {
+    /// How long a file has to be left alone before it is read.
+    pub(crate) fn quiet(&self) -> Duration {
+        Duration::from_millis(self.quiet_ms)
+    }
+}
+
+/// `[store]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StoreSection {
+    #[serde(rename = "kind")]
+    _kind: StoreKind,
+    path: Option<PathBuf>,
+    durability: Durability,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StoreKind {
+    Sled,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Durability {
+    Full,
+    Relaxed,
+}
+
+/// `[engine]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EngineSection {
+    /// Attempts that may be under way at once.
+    pub(crate) concurrency: NonZeroUsize,
+    /// How long attempts may go on after the engine was asked to stop.
+    #[serde(with = "jobmill_core::time::as_text")]
+    pub(crate) shutdown_grace: Duration,
+}
+
+/// `[mail]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MailSection {
+    /// What happens to mail.
+    pub(crate) mode: Option<MailMode>,
+    from: Option<String>,
+    /// The mail server.
+    pub(crate) smtp: Option<SmtpSection>,
+    /// What happens to a mail that may or may not have been sent.
+    pub(crate) in_doubt: InDoubt,
+}
+
+/// What happens to mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum MailMode {
+    /// Kept here, sent to nobody.
+    Capture,
+    /// Handed to a mail server.
+    Smtp,
+}
+
+/// `[mail.smtp]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SmtpSection {
+    /// `smtp://…` or `smtps://…`; may hold the credentials.
+    pub(crate) url: SecretSource,
+    /// The user, where the URL names none.
+    pub(crate) username: Option<String>,
+    /// The user's password.
+    pub(crate) password: Option<SecretSource>,
+}
+
+/// What happens to a mail that may or may not have been sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum InDoubt {
+    /// It is sent again, with the same Message-ID.
+    Resend,
+    /// A person decides.
+    Park,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OrdersSection {
+    #[serde(rename = "source")]
+    _source: OrderSource,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum OrderSource {
+    Embedded,
+}
+
+/// A configuration with where its values are from.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// What holds.
+    pub(crate) config: Config,
+    layers: Figment,
+}
+
+/// A line of `config show`.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Shown {
+    /// The key.
+    pub(crate) key: String,
+    /// The value as the file would say it; none when nothing is set.
+    pub(crate) value: Option<String>,
+    /// Where it is from.
+    pub(crate) source: String,
+}
+
+impl Loaded {
+    /// Reads the layers and checks what they say together.
+    pub(crate) fn read(sources: &Sources) -> Result<Self, Failure> {
+        let layers = sources.read()?;
+        let config: Config = layers.extract().map_err(explain)?;
+        config.check()?;
+        Ok(Self { config, layers })
+    }
+
+    /// Every key with its value and its source.
+    pub(crate) fn shown(&self) -> Vec<Shown> {
+        let mut shown = Vec::new();
+        for key in keys::KEYS.iter().filter(|key| !key.path.contains('*')) {
+            shown.push(self.line(key.path, key.kind == keys::Kind::Secret));
+        }
+        if let Ok(Value::Dict(_, jobs)) = self.layers.find_value("jobs") {
+            let mut paths = Vec::new();
+            leaves(&jobs, "jobs", &mut paths);
+            shown.extend(paths.iter().map(|path| self.line(path, false)));
+        }
+        shown
+    }
+
+    fn line(&self, path: &str, secret: bool) -> Shown {
+        let value = self.layers.find_value(path).ok();
+        let source = match (&value, self.layers.find_metadata(path)) {
+            (Some(_), Some(metadata)) => metadata.name.to_string(),
+            _ if path == "store.path" => "default, in the data directory".to_owned(),
+            _ => "not set".to_owned(),
+        };
+        let value = match value {
+            Some(value) if secret => value.deserialize::<SecretSource>().ok().map(|source| source.to_string()),
+            Some(value) => Some(written(&value)),
+            None if path == "store.path" => Some(format!("{:?}", self.config.store_path().display().to_string())),
+            None => None,
+        };
+        Shown { key: path.to_owned(), value, source }
+    }
+}
+
+fn leaves(values: &Dict, path: &str, found: &mut Vec<String>) {
+    for (name, value) in values {
+        let path = format!("{path}.{name}");
+        match value {
+            Value::Dict(_, inner) => leaves(inner, &path, found),
+            _ => found.push(path),
+        }
+    }
+}
+
+/// A value as the file would say it: what lies in a table is shown by its own line, and the rest JSON and TOML write alike.
+fn written(value: &Value) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+impl Config {
+    /// Where the store lies.
+    pub(crate) fn store_path(&self) -> PathBuf {
+        self.store.path.clone().unwrap_or_else(|| self.data.join("store"))
+    }
+
+    /// What happens to mail and who sends it; both have to be said.
+    pub(crate) fn mail_said(&self) -> Result<(MailMode, Mailbox), Failure> {
+        let (Some(mode), Some(from)) = (self.mail.mode, &self.mail.from) else {
+            return Err(Failure::usage("mail-not-said", "mail.mode and mail.from have to be said: no mail is sent or swallowed by surprise")
+                .advise("add to jobmill.toml:")
+                .advise("  [mail]")
+                .advise("  mode = \"smtp\"      # or \"capture\", which keeps mails here and sends none")
+                .advise("  from = \"My Shop <shop@example.com>\"")
+                .advise("  smtp = { url = \"smtps://mail.example.com\", username = \"shop\", password = { env = \"SMTP_PASSWORD\" } }"));
+        };
+        let from = sender::mailbox(from).map_err(|error| {
+            Failure::usage("configuration", format!("mail.from: {error}"))
+                .advise("write it like \"My Shop <shop@example.com>\"")
+        })?;
+        Ok((mode, from))
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        if self.store.durability == Durability::Relaxed {
+            return Err(Failure::usage("configuration", "store.durability: \"relaxed\" is not available yet")
+                .advise("leave it at \"full\", which keeps every acknowledged run through a power cut"));
+        }
+        if !self.server.listen.ip().is_loopback() {
+            let address = self.server.listen;
+            return Err(Failure::usage(
+                "public-address",
+                format!("{address} can be reached from other machines, and API tokens are not there yet"),
+            )
+            .advise("listen on 127.0.0.1, and put a proxy that authenticates before it"));
+        }
+        if self.mail.mode == Some(MailMode::Smtp) && self.mail.smtp.is_none() {
+            return Err(Failure::usage("configuration", "mail.mode is \"smtp\", and mail.smtp.url is not set")
+                .advise("add: smtp = { url = \"smtps://mail.example.com\" }"));
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with a value, where it is said.
+fn explain(error: figment::Error) -> Failure {
+    use figment::error::Kind;
+    let path = error.path.join(".");
+    let secret = path.starts_with("mail.smtp");
+    let reason = match error.kind {
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if secret => format!("expected {expected}"),
+        Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
+            format!("expected {expected}, found {actual}")
+        }
+        Kind::UnknownVariant(actual, known) => {
+            let known: Vec<String> = known.iter().map(|word| format!("{word:?}")).collect();
+            format!("{actual:?} is not available; it can be {}", known.join(" or "))
+        }
+        Kind::UnknownField(field, known) => format!("there is no {field:?} here, only {}", known.join(", ")),
+        Kind::MissingField(field) => format!("{field:?} is missing"),
+        other => other.to_string(),
+    };
+    let place = error.metadata.map(|metadata| format!(" ({})", metadata.name)).unwrap_or_default();
+    Failure::usage("configuration", format!("{path}{place}: {reason}"))
+}

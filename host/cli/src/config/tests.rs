@@ -1,0 +1,207 @@
+//! What the configuration promises: the order of its layers, errors that name what to change, no secret shown.
+//! Files are written into a directory of each test's own.
+
+use std::time::Duration;
+
+use super::layers::{FILE_NAME, Sources};
+use super::*;
+use crate::failure::Exit;
+
+struct Setup {
+    directory: tempfile::TempDir,
+    sources: Sources,
+}
+
+impl Setup {
+    fn new(file: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join(FILE_NAME), file).expect("written");
+        let sources = Sources { command: "up", directory: directory.path().to_owned(), ..Sources::default() };
+        Self { directory, sources }
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.sources.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn flag(mut self, path: &'static str, flag: &'static str, value: &str) -> Self {
+        self.sources.flags.push((path, flag, value.to_owned()));
+        self
+    }
+
+    fn load(&self) -> Loaded {
+        Loaded::read(&self.sources).expect("a good configuration")
+    }
+
+    fn refused(&self) -> String {
+        let Err(Failure::Said(report)) = Loaded::read(&self.sources) else { panic!("it was accepted") };
+        assert_eq!(report.exit, Exit::Usage);
+        report.render()
+    }
+}
+
+fn source(loaded: &Loaded, key: &str) -> (Option<String>, String) {
+    let shown = loaded.shown().into_iter().find(|shown| shown.key == key).expect("a known key");
+    (shown.value, shown.source)
+}
+
+#[test]
+fn flags_go_before_variables_before_the_file_before_the_defaults() {
+    let file = "[engine]\nconcurrency = 2\nshutdown_grace = \"5s\"\n[server]\nlisten = \"127.0.0.1:1\"\n";
+    let setup = Setup::new(file)
+        .variable("JOBMILL_ENGINE__CONCURRENCY", "3")
+        .variable("JOBMILL_SERVER__LISTEN", "127.0.0.1:2")
+        .flag("server.listen", "--listen", "127.0.0.1:3");
+    let loaded = setup.load();
+    assert_eq!(loaded.config.server.listen.port(), 3);
+    assert_eq!(loaded.config.engine.concurrency.get(), 3);
+    assert_eq!(loaded.config.engine.shutdown_grace, Duration::from_secs(5));
+    assert_eq!(loaded.config.hopper.quiet(), Duration::from_millis(300));
+    let file = setup.directory.path().join(FILE_NAME).display().to_string();
+    let said = |key: &str, value: &str, from: &str| {
+        assert_eq!(source(&loaded, key), (Some(value.to_owned()), from.to_owned()));
+    };
+    said("server.listen", "\"127.0.0.1:3\"", "flag --listen");
+    said("engine.concurrency", "3", "variable JOBMILL_ENGINE__CONCURRENCY");
+    said("engine.shutdown_grace", "\"5s\"", &file);
+    said("hopper.quiet_ms", "300", "default");
+    assert_eq!(source(&loaded, "mail.mode"), (None, "not set".to_owned()));
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_file_and_the_nearest_known_one() {
+    let text = Setup::new("[server]\nlisen = \"127.0.0.1:1\"\n").refused();
+    assert!(text.contains(FILE_NAME) && text.contains("no key server.lisen"), "{text}");
+    assert!(text.contains("did you mean server.listen?"), "{text}");
+    let text = Setup::new("[jobs.welcome-email]\nretrys = 1\n").refused();
+    assert!(text.contains("did you mean jobs.welcome-email.retries?"), "{text}");
+    let text = Setup::new("[tokens]\nname = 1\n").refused();
+    assert!(text.contains("no key tokens"), "{text}");
+}
+
+#[test]
+fn an_unknown_variable_is_refused_like_an_unknown_key() {
+    let text = Setup::new("").variable("JOBMILL_SERVER__LISEN", "x").refused();
+    assert!(text.contains("JOBMILL_SERVER__LISEN") && text.contains("did you mean JOBMILL_SERVER__LISTEN?"), "{text}");
+    Setup::new("").variable("JOBMILL_SERVER", "http://127.0.0.1:1").variable("OTHER_THING", "1").load();
+}
+
+#[test]
+fn short_variables_and_those_of_jobs_reach_their_keys() {
+    let loaded = Setup::new("")
+        .variable("JOBMILL_DATA", "/srv/data")
+        .variable("JOBMILL_HOPPER", "/srv/hopper")
+        .variable("JOBMILL_JOBS__WELCOME_EMAIL__RETRIES", "7")
+        .variable("JOBMILL_JOBS__WELCOME_EMAIL__BACKOFF__KIND", "fixed")
+        .variable("JOBMILL_JOBS__WELCOME_EMAIL__BACKOFF__DELAY", "5s")
+        .load();
+    assert_eq!(loaded.config.store_path(), PathBuf::from("/srv/data/store"));
+    assert_eq!(loaded.config.hopper.dir, PathBuf::from("/srv/hopper"));
+    let job = &loaded.config.jobs[&"welcome-email".parse::<JobId>().expect("an id")];
+    assert_eq!(job.retries, Some(7));
+    assert_eq!(job.backoff, Some(jobmill_core::Backoff::Fixed { delay: Duration::from_secs(5) }));
+    assert_eq!(source(&loaded, "jobs.welcome-email.retries").0.as_deref(), Some("7"));
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_named_with_its_place() {
+    let text = Setup::new("[engine]\nconcurrency = \"many\"\n").refused();
+    assert!(text.contains("engine.concurrency") && text.contains(FILE_NAME), "{text}");
+    let text = Setup::new("").variable("JOBMILL_ENGINE__CONCURRENCY", "many").refused();
+    assert!(text.contains("JOBMILL_ENGINE__CONCURRENCY is \"many\", not a whole number"), "{text}");
+    let text = Setup::new("[engine]\nshutdown_grace = \"long\"\n").refused();
+    assert!(text.contains("engine.shutdown_grace") && text.contains("not a duration"), "{text}");
+    let text = Setup::new("[store]\nkind = \"postgres\"\n").refused();
+    assert!(text.contains("store.kind") && text.contains("\"sled\""), "{text}");
+    let text = Setup::new("[engine\n").refused();
+    assert!(text.contains("is not TOML") && text.contains("line 1"), "{text}");
+    let text = Setup::new("server = 3\n").refused();
+    assert!(text.contains("server"), "{text}");
+}
+
+#[test]
+fn what_is_not_there_yet_says_so() {
+    let text = Setup::new("[store]\ndurability = \"relaxed\"\n").refused();
+    assert!(text.contains("not available yet"), "{text}");
+    let text = Setup::new("[server]\nlisten = \"0.0.0.0:8288\"\n").refused();
+    assert!(text.contains("0.0.0.0:8288") && text.contains("tokens are not there yet"), "{text}");
+}
+
+#[test]
+fn up_wants_mail_said_and_shows_the_lines_to_add() {
+    let Err(Failure::Said(report)) = Setup::new("[mail]\nmode = \"capture\"\n").load().config.mail_said() else {
+        panic!("it was accepted")
+    };
+    let text = report.render();
+    assert!(text.contains("[mail]") && text.contains("from = "), "{text}");
+    let said = Setup::new("[mail]\nmode = \"capture\"\nfrom = \"Shop <shop@example.com>\"\n").load();
+    let (mode, from) = said.config.mail_said().expect("said");
+    assert_eq!(
+        (mode, from.address.as_str(), from.name.as_deref()),
+        (MailMode::Capture, "shop@example.com", Some("Shop"))
+    );
+}
+
+#[test]
+fn secrets_are_shown_by_their_place_only() {
+    let file = "[mail]\nmode = \"smtp\"\nsmtp = { url = \"smtp://u:hunter2@mail.example\", password = { env = \"JOBMILL_SMTP_PASSWORD\" } }\n";
+    // A variable that the file names may be called anything.
+    let loaded = Setup::new(file).variable("JOBMILL_SMTP_PASSWORD", "hunter3").load();
+    assert_eq!(source(&loaded, "mail.smtp.url").0.as_deref(), Some("(secret)"));
+    assert_eq!(source(&loaded, "mail.smtp.password").0.as_deref(), Some("{ env = \"JOBMILL_SMTP_PASSWORD\" }"));
+    let everything = format!("{:?} {:?}", loaded.config, loaded.shown());
+    assert!(!everything.contains("hunter"), "{everything}");
+}
+
+#[test]
+fn a_wrong_secret_is_not_repeated_in_the_error() {
+    let text = Setup::new("[mail.smtp]\nurl = [\"hunter2\"]\n").refused();
+    assert!(text.contains("mail.smtp.url") && !text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn the_commented_file_holds_every_default() {
+    let commented = Setup::new(COMMENTED).load();
+    let defaults = Setup::new("").load();
+    for (one, other) in commented.shown().iter().zip(defaults.shown()) {
+        assert_eq!((&one.key, &one.value), (&other.key, &other.value));
+        let said = one.source.ends_with(FILE_NAME);
+        assert_eq!(said, keys::KEYS.iter().any(|key| key.path == one.key && key.default.is_some()), "{}", one.key);
+    }
+}
+
+#[test]
+fn every_key_and_every_example_of_the_commented_file_can_be_used() {
+    // Uncommented one by one, since two examples of a key exclude each other.
+    let examples: Vec<usize> = (0..COMMENTED.lines().count()).filter(|at| example(line(*at)).is_some()).collect();
+    assert!(examples.len() > 8, "{examples:?}");
+    let mut mentioned = String::from(COMMENTED);
+    for at in examples {
+        let mut text = String::new();
+        for (position, line) in COMMENTED.lines().enumerate() {
+            let section = line.starts_with("# [jobs.").then(|| line.trim_start_matches("# "));
+            let shown = if position == at { example(line) } else { None };
+            text.push_str(section.or(shown).unwrap_or(line));
+            text.push('\n');
+        }
+        let text = text.replace("mode = \"smtp\" ", "mode = \"capture\" ");
+        mentioned.push_str(&text);
+        Setup::new(&text).load();
+    }
+    for key in keys::KEYS {
+        let name = key.path.rsplit('.').next().unwrap_or_default();
+        assert!(mentioned.contains(&format!("{name} = ")), "{} is not in the commented file", key.path);
+    }
+}
+
+fn line(at: usize) -> &'static str {
+    COMMENTED.lines().nth(at).unwrap_or_default()
+}
+
+/// The key and value that a comment shows.
+fn example(line: &'static str) -> Option<&'static str> {
+    let text = line.strip_prefix("# ")?;
+    let (name, _) = text.split_once(" = ")?;
+    name.chars().all(|character| character.is_ascii_lowercase() || character == '_').then_some(text)
+}

@@ -1,0 +1,161 @@
+//! Follows a run to its end and tells its attempts as they fail.
+//! It changes nothing: whoever stops following leaves the run to go on.
+
+use std::time::Duration;
+
+use jobmill_core::{RunState, Timestamp};
+
+use crate::api::{AttemptView, RunView};
+use crate::client::{Answer, Client};
+use crate::failure::{Exit, Failure};
+use crate::machine;
+use crate::output::{self, Output};
+
+use owo_colors::OwoColorize as _;
+
+/// The first look comes soon, since most runs take milliseconds; later ones ever less often.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// Nobody at a terminal notices less.
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
+
+/// What has been told of a run.
+#[derive(Default)]
+struct Told {
+    attempts: usize,
+    waiting: Option<String>,
+}
+
+/// Follows the run until it is final or the time is up. The answer is the run's last document.
+pub(crate) fn follow(
+    client: &Client,
+    output: Output,
+    id: &str,
+    until: Option<Timestamp>,
+) -> Result<(Answer, Exit), Failure> {
+    let mut told = Told::default();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let answer = client.get(&["runs", id], &[]).map_err(|failure| still_on_disk(failure, id))?;
+        let run: RunView = answer.read()?;
+        told.tell(&run, output);
+        let now = machine::now();
+        if run.state.is_final() {
+            return Ok((answer, tell_end(&run, output)));
+        }
+        if until.is_some_and(|until| until <= now) {
+            output.note(&format!("· still {}; see `jobmill runs show {id}`", output::state_text(run.state)));
+            return Ok((answer, Exit::StillGoing));
+        }
+        let left = until.map_or(LONGEST_PAUSE, |until| until.since(now));
+        machine::pause(pause.min(left));
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn still_on_disk(failure: Failure, id: &str) -> Failure {
+    if failure.exit() == Exit::Unreachable {
+        failure.advise(format!("the run is on disk and goes on when the server is back: jobmill runs show {id}"))
+    } else {
+        failure
+    }
+}
+
+impl Told {
+    fn tell(&mut self, run: &RunView, output: Output) {
+        let ended = run.attempts.iter().take_while(|attempt| attempt.finished_at.is_some()).count();
+        for attempt in run.attempts.iter().take(ended).skip(self.attempts) {
+            for line in attempt_lines(attempt, run.max_attempts) {
+                output.note(&line);
+            }
+        }
+        self.attempts = ended;
+        let waiting = run.waiting_for.as_ref().filter(|waiting| waiting.kind != "due").map(|it| it.detail.clone());
+        if let Some(detail) = waiting.as_ref().filter(|_| waiting != self.waiting) {
+            output.note(&format!("· waits: {}", output::visible(detail)));
+        }
+        self.waiting = waiting;
+    }
+}
+
+/// What is told of an attempt that has ended: nothing when the run ends with it.
+fn attempt_lines(attempt: &AttemptView, max_attempts: u32) -> Vec<String> {
+    let mut lines = Vec::new();
+    let number = attempt.number;
+    match &attempt.error {
+        Some(error) => lines.push(format!(
+            "{} attempt {number} of {max_attempts}  {}: {}",
+            "✗".red(),
+            error.kind,
+            output::first_line(&error.message)
+        )),
+        None if attempt.next_at.is_some() => {
+            let outcome = attempt.outcome.as_deref().unwrap_or("ended");
+            lines.push(format!("· attempt {number} of {max_attempts} {outcome}"));
+        }
+        None => {}
+    }
+    if let (Some(next), Some(ended), true) = (attempt.next_at, attempt.finished_at, attempt.error.is_some()) {
+        lines.push(format!("· attempt {} of {max_attempts} in {}", number + 1, output::span(next.since(ended))));
+    }
+    lines
+}
+
+/// The last line, and how the command ends.
+fn tell_end(run: &RunView, output: Output) -> Exit {
+    let began = run.attempts.first().map_or(run.enqueued_at, |attempt| attempt.started_at);
+    let took = output::span(run.finished_at.map_or(Duration::ZERO, |end| end.since(began)));
+    match run.state {
+        RunState::Completed => {
+            output.note(&format!("{} completed in {took}", "✓".green()));
+            Exit::Done
+        }
+        RunState::Cancelled => {
+            let reason = run.cancel_reason.as_deref().map(output::first_line).unwrap_or_default();
+            output.note(&format!("{} cancelled: {reason}", "⊘".bright_black()));
+            Exit::EndedBadly
+        }
+        _ => {
+            let attempts = output::count(run.attempts.len(), "attempt");
+            output.note(&format!("{} dead after {attempts} in {took}; see `jobmill runs show {}`", "✗".red(), run.id));
+            Exit::EndedBadly
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::ErrorView;
+
+    fn attempt(error: Option<&str>, next_after: Option<u64>) -> AttemptView {
+        AttemptView {
+            number: 1,
+            version: "3fa9c1d07b21".to_owned(),
+            started_at: Timestamp::from_millis(1_000),
+            finished_at: Some(Timestamp::from_millis(2_000)),
+            outcome: Some("failed".to_owned()),
+            error: error.map(|message| ErrorView {
+                kind: "transient".to_owned(),
+                message: message.to_owned(),
+                trace: None,
+            }),
+            next_at: next_after.map(|millis| Timestamp::from_millis(2_000 + millis)),
+        }
+    }
+
+    fn plain(lines: &[String]) -> Vec<String> {
+        lines.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect()
+    }
+
+    #[test]
+    fn a_failed_attempt_is_told_with_the_next_one() {
+        let lines = plain(&attempt_lines(&attempt(Some("mail server closed the connection"), Some(1_000)), 4));
+        let told = ["✗ attempt 1 of 4  transient: mail server closed the connection", "· attempt 2 of 4 in 1.0 s"];
+        assert_eq!(lines, told);
+    }
+
+    #[test]
+    fn the_attempt_that_completes_a_run_is_told_by_the_last_line_alone() {
+        assert!(attempt_lines(&attempt(None, None), 4).is_empty());
+    }
+}

@@ -1,0 +1,240 @@
+//! The composition root: the only place that names sled, SMTP and the runtime together, and starts them in order.
+//! It schedules nothing and answers no request; the engine and the server do.
+
+mod data;
+mod demo;
+mod host_log;
+mod mail;
+mod rebuild;
+mod run_lines;
+mod welcome;
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jobmill_backends::{Faults, Orders};
+use jobmill_engine::{Engine, Handle, Settings};
+use jobmill_runtime::{Runtime, RuntimeSettings};
+use jobmill_server::{DevelopmentFaults, FaultKind, ServerSettings};
+use jobmill_store::LogStore;
+use jobmill_store_sled::SledLog;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::commands::Context;
+use crate::config::{Config, InDoubt, Loaded};
+use crate::failure::{Exit, Failure};
+use crate::machine::{SystemClock, SystemEntropy};
+
+pub(crate) use data::{DataDirectory, Holder, is_writable};
+pub(crate) use mail::smtp_settings;
+
+/// What it serves for.
+#[derive(Debug)]
+pub(crate) enum Purpose {
+    /// A person at a terminal: demo orders, injected faults, a line a run, jobs rebuilt when they change.
+    Development {
+        /// The job crates to build.
+        jobs: Option<PathBuf>,
+    },
+    /// A machine.
+    Production,
+}
+
+/// Everything that is started before the first task runs.
+struct Parts {
+    engine: Engine,
+    handle: Handle,
+    listener: TcpListener,
+    address: SocketAddr,
+    settings: ServerSettings,
+    /// Released when everything has ended.
+    _data: DataDirectory,
+}
+
+/// Serves until it is asked to stop, or until the store fails.
+pub(crate) fn serve(loaded: &Loaded, purpose: Purpose, context: &Context) -> Result<Exit, Failure> {
+    host_log::start(&context.global);
+    let tasks = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new("no-threads", format!("the threads that serve can't be started: {error}")))?;
+    let parts = tasks.block_on(async { compose(&loaded.config, &purpose) })?;
+    let served = tasks.block_on(run(parts, &loaded.config, purpose, context));
+    // A compilation under way can't be interrupted and nobody waits for it any more.
+    tasks.shutdown_background();
+    served
+}
+
+fn compose(config: &Config, purpose: &Purpose) -> Result<Parts, Failure> {
+    let mail_faults = Arc::new(Faults::default());
+    let order_faults = Arc::new(Faults::default());
+    let mailer = Arc::new(mail::mailer(config, Arc::clone(&mail_faults))?);
+    let data = DataDirectory::open(&config.data)?;
+    // The port is tried before the store is opened: that can take a while, and an answer of no should not.
+    let listener = bind(config.server.listen)?;
+    let address = listener.local_addr().map_err(|error| port_refused(config.server.listen, &error))?;
+    create_hopper(&config.hopper.dir)?;
+    let store = Arc::new(open_store(&config.store_path())?);
+    let query: Arc<dyn jobmill_store::Query> = Arc::clone(&store) as _;
+    let orders = Arc::new(Orders::embedded(query, Arc::clone(&order_faults)));
+    let runtime = Runtime::new(RuntimeSettings {
+        concurrency: config.engine.concurrency.get(),
+        cache_directory: Some(data.cache()?),
+        mailer,
+        orders,
+        in_doubt: match config.mail.in_doubt {
+            InDoubt::Resend => jobmill_runtime::InDoubt::Resend,
+            InDoubt::Park => jobmill_runtime::InDoubt::Park,
+        },
+    })
+    .map_err(|error| Failure::new("runtime", error.to_string()))?;
+    let (engine, handle) = Engine::new(
+        Settings {
+            hopper: config.hopper.dir.clone(),
+            quiet: config.hopper.quiet(),
+            concurrency: config.engine.concurrency.get(),
+            shutdown_grace: config.engine.shutdown_grace,
+            overrides: config.jobs.clone(),
+        },
+        store,
+        Arc::new(runtime),
+        Arc::new(SystemClock),
+        Arc::new(SystemEntropy::default()),
+    );
+    let faults = InjectedFaults { mail: mail_faults, orders: order_faults };
+    let settings = ServerSettings {
+        raw_mail: Arc::new(|mail| jobmill_backends::mime::mime(mail).map_err(|error| error.to_string())),
+        faults: match purpose {
+            Purpose::Development { .. } => Some(Arc::new(faults)),
+            Purpose::Production => None,
+        },
+    };
+    Ok(Parts { engine, handle, listener, address, settings, _data: data })
+}
+
+async fn run(parts: Parts, config: &Config, purpose: Purpose, context: &Context) -> Result<Exit, Failure> {
+    let Parts { engine, handle, listener, address, settings, _data } = parts;
+    let refused = |error: &std::io::Error| port_refused(address, error);
+    listener.set_nonblocking(true).map_err(|error| refused(&error))?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| refused(&error))?;
+    let signals = Signals::listen()?;
+    let mut beside = tokio::task::JoinSet::new();
+    let stopping = signals.stop(handle.clone(), context.leave, config.engine.shutdown_grace, context.output);
+    beside.spawn(stopping);
+    beside.spawn(welcome::greet(handle.clone(), welcome::Greeting::new(config, address, &purpose), context.output));
+    if let Purpose::Development { jobs } = purpose {
+        beside.spawn(run_lines::print(handle.clone(), context.output));
+        beside.spawn(demo::seed(handle.clone()));
+        if let Some(jobs) = jobs {
+            rebuild::start(jobs, config.hopper.dir.clone(), context);
+        }
+    }
+    let server = tokio::spawn(serve_http(listener, handle, settings));
+    let ended = engine.run().await;
+    // The engine has told everyone to stop; requests under way are still answered.
+    let answered = server.await;
+    beside.abort_all();
+    ended.map_err(|error| Failure::new("engine-failed", error.to_string()))?;
+    match answered {
+        Ok(Ok(())) => Ok(Exit::Done),
+        Ok(Err(error)) => Err(Failure::new("server-failed", format!("HTTP could not be served: {error}"))),
+        Err(error) => Err(Failure::new("server-failed", format!("the HTTP server ended early: {error}"))),
+    }
+}
+
+/// Serves requests; an engine whose doors are gone is no use, so it stops with them.
+async fn serve_http(
+    listener: tokio::net::TcpListener,
+    handle: Handle,
+    settings: ServerSettings,
+) -> std::io::Result<()> {
+    let served = jobmill_server::serve(listener, handle.clone(), settings).await;
+    handle.shutdown();
+    served
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).map_err(|error| port_refused(address, &error))
+}
+
+fn port_refused(address: SocketAddr, error: &std::io::Error) -> Failure {
+    if error.kind() == std::io::ErrorKind::AddrInUse {
+        return Failure::new(
+            "address-in-use",
+            format!("{address} is in use by another program, perhaps another Jobmill"),
+        )
+        .advise("choose another with --listen, such as --listen 127.0.0.1:0 for any that is free");
+    }
+    Failure::new("address-refused", format!("{address} can't be listened on: {error}"))
+        .advise("choose another with --listen")
+}
+
+fn create_hopper(hopper: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(hopper).map_err(|error| {
+        Failure::new("hopper", format!("the hopper {} can't be created: {error}", hopper.display()))
+            .advise("name another with --hopper")
+    })
+}
+
+pub(crate) fn open_store(path: &Path) -> Result<LogStore, Failure> {
+    let log = SledLog::open(path).map_err(|error| Failure::new("store", error.to_string()))?;
+    LogStore::open(log).map_err(|error| Failure::new("store", format!("{}: {error}", path.display())))
+}
+
+/// Failures on demand, over all jobs.
+struct InjectedFaults {
+    mail: Arc<Faults>,
+    orders: Arc<Faults>,
+}
+
+impl DevelopmentFaults for InjectedFaults {
+    fn fail_mail(&self, count: u32, kind: FaultKind) {
+        self.mail.fail_next(u64::from(count), of_backend(kind));
+    }
+
+    fn fail_orders(&self, count: u32, kind: FaultKind) {
+        self.orders.fail_next(u64::from(count), of_backend(kind));
+    }
+}
+
+fn of_backend(kind: FaultKind) -> jobmill_backends::FaultKind {
+    match kind {
+        FaultKind::Transient => jobmill_backends::FaultKind::Transient,
+        FaultKind::Permanent => jobmill_backends::FaultKind::Permanent,
+    }
+}
+
+/// Ctrl-C, and what a service manager sends.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure::new("no-signals", format!("signals can't be received: {error}")))
+        };
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// The first signal stops in order, the second at once.
+    async fn stop(mut self, handle: Handle, leave: fn(Exit) -> !, grace: Duration, output: crate::output::Output) {
+        self.next().await;
+        let grace = crate::output::span(grace).replace(".0 s", " s");
+        output.note(&format!("stopping; attempts under way get {grace} (again to stop at once)"));
+        handle.shutdown();
+        self.next().await;
+        leave(Exit::Failed);
+    }
+}

@@ -1,0 +1,298 @@
+//! The append-only record of a run: what its entries say.
+//! It does not store them, and does not decide what follows from them.
+//!
+//! Stored entries are read back by later releases: fields and variants are only ever added, at the end.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{EventId, JobId, MailId, RunId, Version};
+use crate::json::Json;
+use crate::mail::{Mail, MailStatus};
+use crate::order::OrderPatch;
+use crate::outcome::AttemptError;
+use crate::run::{AttemptOutcome, RunState};
+use crate::time::Timestamp;
+
+/// One entry of a journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// What happened.
+    pub kind: EntryKind,
+}
+
+/// What happened to a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EntryKind {
+    /// It was enqueued. Always the first entry, and only the first.
+    Enqueued(Box<Enqueued>),
+    /// An attempt begins.
+    Started(Started),
+    /// A step was completed; its value is kept for every later attempt.
+    StepCompleted {
+        /// The step's name.
+        name: String,
+        /// Its value.
+        value: Json,
+    },
+    /// A mail is about to be handed over. Without a `MailSettled` after it, the mail is in doubt.
+    MailIntended {
+        /// The effect's key within the run.
+        key: EffectKey,
+        /// The mail, whole.
+        mail: Box<Mail>,
+    },
+    /// What became of the mail.
+    MailSettled {
+        /// The effect's key within the run.
+        key: EffectKey,
+        /// Where it stands now.
+        status: MailStatus,
+        /// The mail server's own last reply.
+        reply: Option<String>,
+        /// Why it was not sent.
+        error: Option<String>,
+    },
+    /// An order was changed.
+    OrderUpdated {
+        /// The effect's key within the run.
+        key: EffectKey,
+        /// The order's id.
+        order: String,
+        /// What was changed.
+        patch: OrderPatch,
+    },
+    /// The attempt ended.
+    Finished(Box<Finished>),
+    /// A cancel was asked for while an attempt ran.
+    CancelRequested {
+        /// Why.
+        reason: String,
+    },
+    /// It was cancelled, or a dead run was discarded.
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
+    /// It was put back: attempts start anew.
+    Requeued {
+        /// When it is due.
+        scheduled_at: Timestamp,
+        /// Attempts it may have from here.
+        max_attempts: u32,
+    },
+}
+
+/// How a run begins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Enqueued {
+    /// The job it is a run of.
+    pub job: JobId,
+    /// The lane it waits in.
+    pub queue: String,
+    /// 0 (first) to 9 (last).
+    pub priority: u8,
+    /// What it works on, byte for byte as it was sent.
+    pub payload: Json,
+    /// Attempts it may have.
+    pub max_attempts: u32,
+    /// When it is due.
+    pub scheduled_at: Timestamp,
+    /// The event that started it.
+    pub event: Option<EventReference>,
+    /// Words given by whoever enqueued it.
+    pub tags: Vec<String>,
+    /// The request's `unique_key`.
+    pub unique_key: Option<String>,
+    /// The request's `Idempotency-Key`.
+    pub idempotency_key: Option<String>,
+    /// What a repeat under one of the keys must equal, for it to be the same enqueue.
+    pub request_digest: Option<[u8; 32]>,
+    /// The run that this one repeats.
+    pub rerun_of: Option<RunId>,
+}
+
+/// The event that started a run. Its data is the run's payload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventReference {
+    /// Its id.
+    pub id: EventId,
+    /// Its name.
+    pub name: String,
+    /// When it happened, as its publisher says.
+    pub ts: Timestamp,
+}
+
+/// How an attempt begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// 1 … `max_attempts`.
+    pub attempt: u32,
+    /// The component that runs.
+    pub version: Version,
+    /// The fencing token of the lease it runs under.
+    pub lease: u64,
+}
+
+/// How an attempt ended, and what follows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    /// How it ended.
+    pub outcome: AttemptOutcome,
+    /// Why it failed.
+    pub error: Option<AttemptError>,
+    /// What the job returned.
+    pub output: Option<Json>,
+    /// The state the run goes to.
+    pub to: RunState,
+    /// When it is due again; meaningless when `to` is final.
+    pub scheduled_at: Timestamp,
+    /// Whether the attempt counts towards `max_attempts`.
+    pub counted: bool,
+    /// What the guest logged and wrote to its standard streams.
+    pub log: Vec<LogLine>,
+    /// Lines that the log's budget had no room for.
+    pub log_dropped: u64,
+}
+
+/// How loud a log line is, or which standard stream it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Finest detail.
+    Trace,
+    /// For whoever debugs the job.
+    Debug,
+    /// Worth knowing.
+    Info,
+    /// Worth a look.
+    Warn,
+    /// Went wrong.
+    Error,
+    /// The guest's standard output.
+    Stdout,
+    /// The guest's standard error.
+    Stderr,
+}
+
+/// One line of a run's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was logged.
+    pub at: Timestamp,
+    /// Its level.
+    pub level: LogLevel,
+    /// Its text.
+    pub message: String,
+    /// Names and values that belong to it.
+    pub fields: Vec<(String, String)>,
+}
+
+/// What names an effect within its run, however many attempts the run takes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EffectKey(String);
+
+impl EffectKey {
+    /// A mail: by what it is and to whom, and the n-th of those within one attempt (0 for the first).
+    /// The content is no part of it: an edited template must not send the mail twice.
+    pub fn mail(kind: &str, to: &str, occurrence: usize) -> Self {
+        Self(format!("mail/{kind}/{}/{occurrence}", to.to_lowercase()))
+    }
+
+    /// A change of an order: by the order and the patch, and the n-th of those within one attempt.
+    pub fn order(order: &str, patch: &OrderPatch, occurrence: usize) -> Self {
+        Self(format!("order/{order}/{}/{occurrence}", patch.fingerprint()))
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A mail that an earlier attempt began.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RememberedMail {
+    /// The mail as it was handed over last.
+    pub mail: Mail,
+    /// Where it stands; `sending` means that no answer was recorded.
+    pub status: MailStatus,
+    /// How often it was handed over.
+    pub attempts: u32,
+    /// When it was settled last.
+    pub settled_at: Option<Timestamp>,
+    /// The mail server's own last reply.
+    pub reply: Option<String>,
+    /// Why it was not sent.
+    pub error: Option<String>,
+}
+
+/// What earlier attempts of a run have done and need not do again.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Memory {
+    /// Values of completed steps by name.
+    pub steps: BTreeMap<String, Json>,
+    /// Mails by effect key.
+    pub mails: BTreeMap<EffectKey, RememberedMail>,
+    /// Ids of the orders that were changed, by effect key.
+    pub orders: BTreeMap<EffectKey, String>,
+}
+
+impl Memory {
+    /// What these entries remember.
+    pub fn of<'entries>(entries: impl IntoIterator<Item = &'entries Entry>) -> Self {
+        let mut memory = Self::default();
+        for entry in entries {
+            memory.apply(entry);
+        }
+        memory
+    }
+
+    /// Remembers one more entry.
+    pub fn apply(&mut self, entry: &Entry) {
+        match &entry.kind {
+            EntryKind::StepCompleted { name, value } => {
+                self.steps.insert(name.clone(), value.clone());
+            }
+            EntryKind::MailIntended { key, mail } => {
+                let attempts = self.mails.get(key).map_or(0, |earlier| earlier.attempts) + 1;
+                let remembered = RememberedMail {
+                    mail: (**mail).clone(),
+                    status: MailStatus::Sending,
+                    attempts,
+                    settled_at: None,
+                    reply: None,
+                    error: None,
+                };
+                self.mails.insert(key.clone(), remembered);
+            }
+            EntryKind::MailSettled { key, status, reply, error } => {
+                if let Some(remembered) = self.mails.get_mut(key) {
+                    remembered.status = *status;
+                    remembered.settled_at = Some(entry.at);
+                    remembered.reply.clone_from(reply);
+                    remembered.error.clone_from(error);
+                }
+            }
+            EntryKind::OrderUpdated { key, order, .. } => {
+                self.orders.insert(key.clone(), order.clone());
+            }
+            EntryKind::Enqueued(_)
+            | EntryKind::Started(_)
+            | EntryKind::Finished(_)
+            | EntryKind::CancelRequested { .. }
+            | EntryKind::Cancelled { .. }
+            | EntryKind::Requeued { .. } => {}
+        }
+    }
+
+    /// The mail with this id.
+    pub fn mail(&self, id: MailId) -> Option<&RememberedMail> {
+        self.mails.values().find(|remembered| remembered.mail.id == id)
+    }
+}

@@ -1,0 +1,25 @@
+//! The domain of a durable job engine: jobs, runs, attempts, their transitions, and the journal that records them.
+//! It does no I/O: no clock, no randomness, no async, no store; whatever it needs from outside is handed in.
+
+pub mod backoff;
+pub mod fingerprint;
+pub mod id;
+pub mod job;
+pub mod journal;
+pub mod json;
+pub mod limits;
+pub mod mail;
+pub mod order;
+pub mod outcome;
+pub mod run;
+pub mod time;
+pub mod transition;
+
+pub use backoff::Backoff;
+pub use id::{EventId, JobId, MailId, RunId, Version};
+pub use job::{Descriptor, Job, JobOverrides, Source, Trigger};
+pub use journal::{Entry, EntryKind};
+pub use json::Json;
+pub use outcome::{AttemptError, FailureKind, Outcome};
+pub use run::{Attempt, Run, RunHead, RunState};
+pub use time::{Clock, Entropy, Timestamp};

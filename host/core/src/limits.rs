@@ -1,0 +1,91 @@
+//! Every bound of the engine in one place, each with its reason.
+//! It enforces nothing: whoever owns the queue, buffer or loop compares with these.
+
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Bytes of a run's payload. Payloads are names of things, not the things: a quarter of a megabyte holds any order.
+pub const PAYLOAD_BYTES: usize = 256 * KIB;
+/// Bytes of a run's output; the same reason.
+pub const OUTPUT_BYTES: usize = 256 * KIB;
+/// Entries of a run's journal: a run that takes more steps than this is several runs.
+pub const JOURNAL_ENTRIES: usize = 1_000;
+/// Bytes of a run's journal, so that one run can be read back in one go.
+pub const JOURNAL_BYTES: usize = 4 * MIB;
+/// Bytes of a step's name: names are keys.
+pub const STEP_NAME_BYTES: usize = 128;
+/// Log lines kept of a run; what exceeds them is counted and dropped.
+pub const LOG_LINES: usize = 500;
+/// Bytes of log kept of a run.
+pub const LOG_BYTES: usize = 64 * KIB;
+/// Bytes of an error's text or trace, long enough for a backtrace and short enough for a list.
+pub const ERROR_TEXT_BYTES: usize = 4 * KIB;
+/// Retries after the first attempt.
+pub const RETRIES: u32 = 100;
+/// Wall-clock budget of one attempt, when the job names none.
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// The longest wall-clock budget a job may name: longer work belongs into several runs.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+/// The farthest a run can be put off, by delay, snooze or retry-after: a year.
+pub const DELAY_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// Bytes of a component file: room for components made from JavaScript and Python.
+pub const COMPONENT_BYTES: u64 = 64 * MIB as u64;
+/// Wall-clock budget of `describe` with its instantiation: it only returns constants.
+pub const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Bytes of linear memory of one attempt.
+pub const MEMORY_BYTES: usize = 64 * MIB;
+/// Elements of a table of one attempt.
+pub const TABLE_ELEMENTS: usize = 20_000;
+/// Core instances, memories and tables of one attempt.
+pub const INSTANCES: usize = 50;
+/// Host calls of one attempt.
+pub const HOST_CALLS: u64 = 10_000;
+/// Mails of one run: a run is about one thing that happened.
+pub const MAILS: usize = 10;
+/// Bytes that one host call may lift out of the guest.
+pub const HOST_CALL_BYTES: usize = MIB;
+/// Random bytes that one WASI call may ask for.
+pub const RANDOM_BYTES: u64 = 64 * KIB as u64;
+/// Resources that a guest may hold at once.
+pub const RESOURCE_HANDLES: usize = 1_000;
+/// Bytes of a request body.
+pub const REQUEST_BYTES: usize = 4 * MIB;
+/// Events of one request.
+pub const EVENTS_PER_REQUEST: usize = 5_000;
+/// Items of one page of a list.
+pub const PAGE_ITEMS: usize = 200;
+/// Items of one page when the request names no limit.
+pub const PAGE_ITEMS_DEFAULT: usize = 50;
+/// The longest that a request may wait for its run's end.
+pub const WAIT_MAX: Duration = Duration::from_secs(300);
+/// Tags of a run.
+pub const TAGS: usize = 20;
+/// Bytes of a tag, a unique key, or an idempotency key.
+pub const KEY_BYTES: usize = 256;
+/// Bytes of a job's title.
+pub const TITLE_BYTES: usize = 200;
+/// Bytes of a job's description.
+pub const DESCRIPTION_BYTES: usize = 4 * KIB;
+/// Triggers of a job.
+pub const TRIGGERS: usize = 50;
+/// Bytes of an event's name, as Inngest has it.
+pub const EVENT_NAME_BYTES: usize = 512;
+/// How long an idempotency or unique key names its first run: what hosted services promise.
+pub const UNIQUE_WINDOW: Duration = Duration::from_secs(24 * 3600);
+/// Bytes of a whole mail, attachments included, as large as providers take after encoding.
+pub const MAIL_BYTES: usize = MIB;
+/// Bytes of a mail's subject.
+pub const SUBJECT_BYTES: usize = 998;
+/// Commands that may wait for the store's next commit; a sender beyond them waits for room.
+pub const COMMITS_WAITING: usize = 8_192;
+/// Commands of one commit, so that a flood does not make the first in it wait for all of it.
+pub const COMMANDS_PER_COMMIT: usize = 4_096;
+/// Runs changed by one bulk action.
+pub const BULK_RUNS: usize = 10_000;
+
+/// The longest head of `text` within `bytes` that ends at a character.
+pub fn truncate(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}

@@ -1,0 +1,278 @@
+//! The state table as a specification, and the law that a run is the fold of its journal.
+
+use std::time::Duration;
+
+use jobmill_core::journal::{Enqueued, Entry, EntryKind};
+use jobmill_core::{
+    Backoff, FailureKind, Json, Outcome, Run, RunHead, RunId, RunState, Timestamp, Version, transition,
+};
+use proptest::prelude::*;
+
+const START: u64 = 1_000_000;
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(START + millis)
+}
+
+fn enqueued(max_attempts: u32, due: Timestamp) -> Entry {
+    let enqueued = Enqueued {
+        job: "welcome-email".parse().expect("a job id"),
+        queue: "default".to_owned(),
+        priority: 5,
+        payload: Json::empty_object(),
+        max_attempts,
+        scheduled_at: due,
+        event: None,
+        tags: Vec::new(),
+        unique_key: None,
+        idempotency_key: None,
+        request_digest: None,
+        rerun_of: None,
+    };
+    Entry { at: at(0), kind: EntryKind::Enqueued(Box::new(enqueued)) }
+}
+
+/// A run that goes through changes while its journal is kept.
+struct Life {
+    head: RunHead,
+    journal: Vec<Entry>,
+}
+
+impl Life {
+    fn new(max_attempts: u32) -> Self {
+        Self::due_at(max_attempts, at(0))
+    }
+
+    fn due_at(max_attempts: u32, due: Timestamp) -> Self {
+        let first = enqueued(max_attempts, due);
+        let head = transition::begin(RunId::from_bytes([1; 16]), &first).expect("begins with an enqueue");
+        Self { head, journal: vec![first] }
+    }
+
+    fn record(&mut self, now: Timestamp, kind: EntryKind) {
+        let entry = Entry { at: now, kind };
+        transition::apply(&mut self.head, &entry);
+        self.journal.push(entry);
+    }
+
+    fn claim(&mut self, now: Timestamp) {
+        let kind = transition::claim(&self.head, Version::of(b"component"), now).expect("claimable");
+        self.record(now, kind);
+    }
+
+    fn finish(&mut self, now: Timestamp, outcome: Outcome) {
+        let finished = transition::finish(&self.head, outcome, &Backoff::default(), now, 0.5).expect("running");
+        self.record(now, EntryKind::Finished(Box::new(finished)));
+    }
+
+    fn attempt(&mut self, now: Timestamp, outcome: Outcome) {
+        self.claim(now);
+        self.finish(now, outcome);
+    }
+}
+
+fn transient() -> Outcome {
+    Outcome::failed(FailureKind::Transient, "not now")
+}
+
+#[test]
+fn retries_wait_one_then_two_then_four_seconds_and_then_the_run_is_dead() {
+    let mut life = Life::new(4);
+    let mut now = at(0);
+    for seconds in [1, 2, 4] {
+        life.attempt(now, transient());
+        assert_eq!(life.head.state, RunState::Retryable);
+        assert_eq!(life.head.scheduled_at, now.after(Duration::from_secs(seconds)));
+        now = life.head.scheduled_at;
+    }
+    life.attempt(now, transient());
+    assert_eq!((life.head.state, life.head.attempt), (RunState::Dead, 4));
+    assert_eq!(life.head.finished_at, Some(now));
+}
+
+#[test]
+fn a_waiting_run_can_be_claimed_only_when_it_is_due() {
+    let life = Life::due_at(1, at(500));
+    assert_eq!(life.head.state_at(at(499)), RunState::Scheduled);
+    assert!(transition::claim(&life.head, Version::of(b""), at(499)).is_err());
+    assert_eq!(life.head.state_at(at(500)), RunState::Available);
+    assert!(transition::claim(&life.head, Version::of(b""), at(500)).is_ok());
+}
+
+#[test]
+fn a_final_failure_skips_the_retries_that_are_left() {
+    for kind in [FailureKind::Permanent, FailureKind::Denied, FailureKind::BadPayload] {
+        let mut life = Life::new(4);
+        life.attempt(at(0), Outcome::failed(kind, "never"));
+        assert_eq!((life.head.state, life.head.attempt), (RunState::Dead, 1), "{kind}");
+    }
+}
+
+#[test]
+fn retry_after_overrides_backoff() {
+    let mut life = Life::new(4);
+    let error = jobmill_core::AttemptError::new(FailureKind::RetryAfter, "slow down");
+    life.attempt(at(0), Outcome::Failed { error, retry_after: Some(Duration::from_secs(90)) });
+    assert_eq!((life.head.state, life.head.scheduled_at), (RunState::Retryable, at(90_000)));
+}
+
+#[test]
+fn snoozing_and_interruption_cost_no_attempt() {
+    let mut life = Life::new(1);
+    life.attempt(at(0), Outcome::Snoozed { delay: Duration::from_secs(5) });
+    assert_eq!((life.head.state, life.head.attempt, life.head.scheduled_at), (RunState::Scheduled, 0, at(5_000)));
+    life.attempt(at(5_000), Outcome::Interrupted);
+    assert_eq!((life.head.state, life.head.attempt), (RunState::Available, 0));
+    life.attempt(at(5_000), Outcome::Completed { output: None });
+    assert_eq!((life.head.state, life.head.attempt), (RunState::Completed, 1));
+}
+
+#[test]
+fn a_crash_of_the_engine_counts_and_goes_on_at_once() {
+    let mut life = Life::new(2);
+    for expected in [RunState::Available, RunState::Dead] {
+        life.claim(at(10));
+        let finished = transition::rescue(&life.head, at(20)).expect("running");
+        life.record(at(20), EntryKind::Finished(Box::new(finished)));
+        assert_eq!(life.head.state, expected);
+    }
+    assert_eq!(life.head.error.as_ref().map(|error| error.kind), Some(FailureKind::Host));
+}
+
+#[test]
+fn a_running_run_ends_cancelled_once_its_attempt_has_stopped() {
+    for outcome in [Outcome::Cancelled, Outcome::Interrupted, transient(), Outcome::Snoozed { delay: Duration::ZERO }] {
+        let mut life = Life::new(3);
+        life.claim(at(0));
+        let kind = transition::cancel(&life.head, "ordered twice").expect("running");
+        life.record(at(1), kind);
+        assert_eq!(life.head.state, RunState::Running);
+        life.finish(at(2), outcome.clone());
+        assert_eq!(life.head.state, RunState::Cancelled, "{outcome:?}");
+        assert_eq!(life.head.cancel_reason.as_deref(), Some("ordered twice"));
+    }
+}
+
+#[test]
+fn a_run_that_completes_before_the_cancel_reaches_it_is_completed() {
+    let mut life = Life::new(3);
+    life.claim(at(0));
+    let kind = transition::cancel(&life.head, "late").expect("running");
+    life.record(at(1), kind);
+    life.finish(at(2), Outcome::Completed { output: None });
+    assert_eq!((life.head.state, life.head.cancel_reason), (RunState::Completed, None));
+}
+
+#[test]
+fn dead_and_cancelled_runs_are_put_back_with_attempts_anew() {
+    let mut life = Life::new(1);
+    life.attempt(at(0), transient());
+    let kind = transition::requeue(&life.head, 3, at(50)).expect("dead");
+    life.record(at(10), kind);
+    assert_eq!((life.head.state, life.head.attempt, life.head.max_attempts), (RunState::Scheduled, 0, 3));
+    life.attempt(at(50), Outcome::Completed { output: None });
+    let run = Run::fold(life.head.id, &life.journal).expect("folds");
+    assert_eq!(run.attempts.iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [1, 1]);
+}
+
+#[test]
+fn a_discarded_run_stays_on_record_as_cancelled() {
+    let mut life = Life::new(1);
+    assert!(transition::discard(&life.head, "x").is_err());
+    life.attempt(at(0), transient());
+    let kind = transition::discard(&life.head, "shop closed").expect("dead");
+    life.record(at(1), kind);
+    assert_eq!((life.head.state, life.head.cancel_reason.as_deref()), (RunState::Cancelled, Some("shop closed")));
+}
+
+#[test]
+fn what_the_state_does_not_allow_is_refused_naming_it() {
+    let mut life = Life::new(1);
+    life.attempt(at(0), Outcome::Completed { output: None });
+    let refusals = [
+        transition::claim(&life.head, Version::of(b""), at(9)).map(|_| ()),
+        transition::finish(&life.head, transient(), &Backoff::default(), at(9), 0.0).map(|_| ()),
+        transition::cancel(&life.head, "").map(|_| ()),
+        transition::requeue(&life.head, 1, at(9)).map(|_| ()),
+        transition::discard(&life.head, "").map(|_| ()),
+    ];
+    for refusal in refusals {
+        let refused = refusal.expect_err("completed is final");
+        assert!(refused.to_string().contains("is completed"), "{refused}");
+    }
+}
+
+#[test]
+fn a_journal_begins_with_its_one_enqueue() {
+    let id = RunId::from_bytes([1; 16]);
+    let first = enqueued(1, at(0));
+    assert!(Run::fold(id, &[]).is_err());
+    assert!(Run::fold(id, &[first.clone(), first.clone()]).is_err());
+    let stray = Entry { at: at(0), kind: EntryKind::Cancelled { reason: String::new() } };
+    assert!(Run::fold(id, &[stray]).is_err());
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Claim,
+    Finish(u8),
+    Cancel,
+    Requeue,
+    Discard,
+    Rescue,
+}
+
+fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
+    let step = prop_oneof![
+        4 => Just(Step::Claim),
+        4 => (0u8..6).prop_map(Step::Finish),
+        1 => Just(Step::Cancel),
+        1 => Just(Step::Requeue),
+        1 => Just(Step::Discard),
+        1 => Just(Step::Rescue),
+    ];
+    prop::collection::vec((0u64..5_000, step), 0..60)
+}
+
+fn outcome(choice: u8) -> Outcome {
+    match choice {
+        0 => Outcome::Completed { output: Some(Json::empty_object()) },
+        1 => Outcome::failed(FailureKind::Permanent, "never"),
+        2 => Outcome::Snoozed { delay: Duration::from_millis(700) },
+        3 => Outcome::Interrupted,
+        4 => Outcome::Cancelled,
+        _ => transient(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_row_is_the_fold_of_the_journal_and_attempts_keep_their_bound(max in 1u32..5, steps in steps()) {
+        let mut life = Life::new(max);
+        let mut now = at(0);
+        for (wait, step) in steps {
+            now = now.after(Duration::from_millis(wait));
+            let change = match step {
+                Step::Claim => transition::claim(&life.head, Version::of(b"c"), now),
+                Step::Finish(choice) => {
+                    transition::finish(&life.head, outcome(choice), &Backoff::default(), now, 0.3)
+                        .map(|finished| EntryKind::Finished(Box::new(finished)))
+                }
+                Step::Cancel => transition::cancel(&life.head, "why"),
+                Step::Requeue => transition::requeue(&life.head, max, now),
+                Step::Discard => transition::discard(&life.head, "why"),
+                Step::Rescue => {
+                    transition::rescue(&life.head, now).map(|finished| EntryKind::Finished(Box::new(finished)))
+                }
+            };
+            if let Ok(kind) = change {
+                life.record(now, kind);
+            }
+            prop_assert!(life.head.attempt <= life.head.max_attempts);
+            prop_assert_eq!(life.head.state.is_final(), life.head.finished_at.is_some());
+        }
+        let run = Run::fold(life.head.id, &life.journal).expect("folds");
+        prop_assert_eq!(&run.head, &life.head);
+        prop_assert!(run.attempts.iter().all(|attempt| attempt.number <= max));
+    }
+}

@@ -1,0 +1,273 @@
+//! What one attempt is handed: its run, and the way to the run's journal.
+//! It runs nothing; a `Runner` does, and reaches the store only through this.
+
+use std::sync::Arc;
+
+use jobmill_core::journal::{EffectKey, Entry, EntryKind, LogLine, Memory, RememberedMail};
+use jobmill_core::mail::{Mail, MailStatus};
+use jobmill_core::order::OrderPatch;
+use jobmill_core::{Clock, Entropy, EventId, JobId, Json, RunHead, Timestamp, limits};
+use jobmill_store::{Claimed, LeaseReference, RecordError, Store};
+
+/// Why a step could not be begun or completed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StepError {
+    /// The step was already begun in this attempt.
+    #[error("the step was already begun in this attempt")]
+    AlreadyBegun,
+    /// `complete` without a `begin` of that name.
+    #[error("the step was not begun")]
+    NotBegun,
+    /// The run's journal has no room left.
+    #[error("the run's journal is full")]
+    JournalFull,
+    /// The attempt may write no more.
+    #[error(transparent)]
+    Record(RecordError),
+}
+
+/// One attempt's run and journal.
+///
+/// Entries that need no commit of their own (`keep`) travel with the attempt's end, or with the next entry that
+/// does need one (`record`), in the order in which they were made.
+pub struct AttemptContext {
+    head: RunHead,
+    payload: Json,
+    memory: Memory,
+    begun: Vec<String>,
+    kept: Vec<EntryKind>,
+    entries: usize,
+    bytes: usize,
+    log: Vec<LogLine>,
+    log_bytes: usize,
+    log_dropped: u64,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// What an attempt leaves to be committed with its end.
+#[derive(Debug, Default)]
+pub struct Remainder {
+    /// Journal entries that were kept for the end.
+    pub entries: Vec<EntryKind>,
+    /// The log.
+    pub log: Vec<LogLine>,
+    /// Lines that the log's budget had no room for.
+    pub log_dropped: u64,
+}
+
+impl AttemptContext {
+    /// The context of a claimed run.
+    pub fn new(claimed: Claimed, store: Arc<dyn Store>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self {
+            memory: Memory::of(&claimed.journal),
+            entries: claimed.journal.len(),
+            bytes: claimed.journal.iter().map(|entry| weight(&entry.kind)).sum(),
+            head: claimed.head,
+            payload: claimed.payload,
+            begun: Vec::new(),
+            kept: Vec::new(),
+            log: Vec::new(),
+            log_bytes: 0,
+            log_dropped: 0,
+            store,
+            clock,
+            entropy,
+        }
+    }
+
+    /// The run: job, attempt, bounds and times.
+    pub fn run(&self) -> &RunHead {
+        &self.head
+    }
+
+    /// The job.
+    pub fn job(&self) -> &JobId {
+        &self.head.job
+    }
+
+    /// The event that started the run.
+    pub fn event_id(&self) -> Option<&EventId> {
+        self.head.event_id.as_ref()
+    }
+
+    /// What the run works on.
+    pub fn payload(&self) -> &Json {
+        &self.payload
+    }
+
+    /// The current time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The clock, for deadlines.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The source of randomness.
+    pub fn entropy(&self) -> &Arc<dyn Entropy> {
+        &self.entropy
+    }
+
+    fn lease(&self) -> LeaseReference {
+        LeaseReference { run: self.head.id, token: self.head.lease }
+    }
+
+    /// Begins a step. Some: the value that an earlier attempt completed it with.
+    pub fn begin_step(&mut self, name: &str) -> Result<Option<Json>, StepError> {
+        if self.begun.iter().any(|begun| begun == name) {
+            return Err(StepError::AlreadyBegun);
+        }
+        if let Some(value) = self.memory.steps.get(name) {
+            return Ok(Some(value.clone()));
+        }
+        self.begun.push(name.to_owned());
+        Ok(None)
+    }
+
+    /// Keeps the value of a step that was begun; durable when this returns.
+    pub async fn complete_step(&mut self, name: &str, value: Json) -> Result<(), StepError> {
+        if !self.begun.iter().any(|begun| begun == name) {
+            return Err(StepError::NotBegun);
+        }
+        let kind = EntryKind::StepCompleted { name: name.to_owned(), value };
+        self.record(kind).await.map_err(|error| match error {
+            RecordError::JournalFull => StepError::JournalFull,
+            other => StepError::Record(other),
+        })
+    }
+
+    /// The mail under this key, if an attempt of this run has begun it.
+    pub fn remembered_mail(&self, key: &EffectKey) -> Option<&RememberedMail> {
+        self.memory.mails.get(key)
+    }
+
+    /// How many different mails the run has.
+    pub fn mails(&self) -> usize {
+        self.memory.mails.len()
+    }
+
+    /// A mail is about to be handed to a mail server; durable when this returns.
+    pub async fn intend_mail(&mut self, key: EffectKey, mail: Mail) -> Result<(), RecordError> {
+        self.record(EntryKind::MailIntended { key, mail: Box::new(mail) }).await
+    }
+
+    /// What became of a mail that was intended; durable when this returns.
+    pub async fn settle_mail(
+        &mut self,
+        key: EffectKey,
+        status: MailStatus,
+        reply: Option<String>,
+        error: Option<String>,
+    ) -> Result<(), RecordError> {
+        self.record(EntryKind::MailSettled { key, status, reply, error }).await
+    }
+
+    /// A mail whose whole sending is a write to our own store: it is committed with the attempt's end.
+    pub fn keep_mail(
+        &mut self,
+        key: EffectKey,
+        mail: Mail,
+        status: MailStatus,
+        error: Option<String>,
+    ) -> Result<(), RecordError> {
+        self.keep(EntryKind::MailIntended { key: key.clone(), mail: Box::new(mail) })?;
+        self.keep(EntryKind::MailSettled { key, status, reply: None, error })
+    }
+
+    /// Whether an attempt of this run has made this change of an order.
+    pub fn has_updated_order(&self, key: &EffectKey) -> bool {
+        self.memory.orders.contains_key(key)
+    }
+
+    /// Changes of orders that this attempt keeps for its end, oldest first: a read must show them.
+    pub fn kept_order_patches(&self, order: &str) -> impl Iterator<Item = &OrderPatch> {
+        self.kept.iter().filter_map(move |kind| match kind {
+            EntryKind::OrderUpdated { order: id, patch, .. } if id == order => Some(patch),
+            _ => None,
+        })
+    }
+
+    /// A change of an order in our own book: it is committed with the attempt's end.
+    pub fn keep_order_update(&mut self, key: EffectKey, order: String, patch: OrderPatch) -> Result<(), RecordError> {
+        self.keep(EntryKind::OrderUpdated { key, order, patch })
+    }
+
+    /// Adds a line to the run's log; over its budget, the line is counted and dropped.
+    pub fn log(&mut self, mut line: LogLine) {
+        let fields: usize = line.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let room = limits::LOG_BYTES.saturating_sub(self.log_bytes + fields);
+        if self.log.len() >= limits::LOG_LINES || room == 0 {
+            self.log_dropped += 1;
+            return;
+        }
+        line.message.truncate(line.message.floor_char_boundary(room));
+        self.log_bytes += fields + line.message.len();
+        self.log.push(line);
+    }
+
+    /// Counts lines that never reached the log because there were too many to carry there.
+    pub fn drop_log_lines(&mut self, count: u64) {
+        self.log_dropped += count;
+    }
+
+    /// What is left to be committed with the attempt's end.
+    pub fn into_remainder(self) -> Remainder {
+        Remainder { entries: self.kept, log: self.log, log_dropped: self.log_dropped }
+    }
+
+    fn keep(&mut self, kind: EntryKind) -> Result<(), RecordError> {
+        let entry = self.admit(kind)?;
+        self.kept.push(entry.kind);
+        Ok(())
+    }
+
+    async fn record(&mut self, kind: EntryKind) -> Result<(), RecordError> {
+        let entry = self.admit(kind)?;
+        let mut entries = std::mem::take(&mut self.kept);
+        entries.push(entry.kind);
+        self.store.record(self.lease(), entries, entry.at).await
+    }
+
+    /// Remembers one more entry, if the journal has room for it.
+    fn admit(&mut self, kind: EntryKind) -> Result<Entry, RecordError> {
+        // What has begun must be able to end: a mail's settlement and the end of the attempt always have room.
+        let closing = matches!(kind, EntryKind::MailSettled { .. });
+        let bytes = self.bytes + weight(&kind);
+        let full = self.entries + CLOSING_ENTRIES >= limits::JOURNAL_ENTRIES || bytes > limits::JOURNAL_BYTES;
+        if full && !closing {
+            return Err(RecordError::JournalFull);
+        }
+        self.entries += 1;
+        self.bytes = bytes;
+        let entry = Entry { at: self.clock.now(), kind };
+        self.memory.apply(&entry);
+        Ok(entry)
+    }
+}
+
+/// Entries of the journal that are left for what ends: a mail's settlement, a cancel, the attempt.
+const CLOSING_ENTRIES: usize = 3;
+
+/// About how many bytes an entry takes in the journal.
+fn weight(kind: &EntryKind) -> usize {
+    match kind {
+        EntryKind::Enqueued(enqueued) => enqueued.payload.as_str().len(),
+        EntryKind::StepCompleted { name, value } => name.len() + value.as_str().len(),
+        EntryKind::MailIntended { mail, .. } => {
+            let message = &mail.message;
+            let attachments: usize = message.attachments.iter().map(|attachment| attachment.content.len()).sum();
+            message.text.len() + message.html.as_ref().map_or(0, String::len) + attachments
+        }
+        EntryKind::OrderUpdated { patch, .. } => patch.metadata.as_ref().map_or(0, |change| change.as_str().len()),
+        EntryKind::Finished(finished) => finished.log.iter().map(|line| line.message.len()).sum(),
+        EntryKind::Started(_)
+        | EntryKind::MailSettled { .. }
+        | EntryKind::CancelRequested { .. }
+        | EntryKind::Cancelled { .. }
+        | EntryKind::Requeued { .. } => 0,
+    }
+}

@@ -1,0 +1,159 @@
+//! Which jobs are loaded, from which file, in which version, and what is wrong with the files that are not.
+//! It loads nothing and watches nothing: the hopper does, and hands each file's state in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use jobmill_core::{Job, JobId, Timestamp, Version};
+
+use crate::runner::Runner;
+use crate::schema::PayloadSchema;
+
+/// A component version that can be run.
+pub struct LoadedJob {
+    /// The job, checked and with the operator's overrides.
+    pub job: Job,
+    /// The SHA-256 of the component.
+    pub version: Version,
+    /// The interfaces it imports.
+    pub imports: Vec<String>,
+    /// The file's name in the hopper.
+    pub file: String,
+    /// When it was loaded.
+    pub loaded_at: Timestamp,
+    /// What checks payloads.
+    pub schema: Option<PayloadSchema>,
+    /// What runs it.
+    pub runner: Arc<dyn Runner>,
+}
+
+/// Why a file's newest content does not serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breakage {
+    /// What is wrong, for people.
+    pub error: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What the hopper knows of one file.
+#[derive(Clone)]
+pub struct FileState {
+    /// The newest content that could be loaded.
+    pub loaded: Option<Arc<LoadedJob>>,
+    /// Set when there is newer content that can't be loaded.
+    pub breakage: Option<Breakage>,
+}
+
+/// How a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobStatus {
+    /// It serves.
+    Loaded,
+    /// Its file never loaded.
+    Broken,
+    /// Its file is gone; its runs wait.
+    Retired,
+}
+
+impl JobStatus {
+    /// The word for it everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::Broken => "broken",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+/// A line of the list of jobs.
+#[derive(Clone)]
+pub struct JobListing {
+    /// How it stands.
+    pub status: JobStatus,
+    /// The file's name in the hopper.
+    pub file: String,
+    /// What serves, or served; none for a file that never loaded.
+    pub loaded: Option<Arc<LoadedJob>>,
+    /// Why the newest content does not serve.
+    pub breakage: Option<Breakage>,
+}
+
+/// Everything that is loaded, at one moment.
+#[derive(Clone, Default)]
+pub struct Catalog {
+    /// Rises by one with each change.
+    pub generation: u64,
+    jobs: BTreeMap<JobId, JobListing>,
+    broken: Vec<JobListing>,
+}
+
+impl Catalog {
+    /// The catalog of these files, by name. Of two files with one id the first by name serves.
+    #[must_use]
+    pub fn next(&self, files: &BTreeMap<String, FileState>, now: Timestamp) -> Self {
+        let mut jobs: BTreeMap<JobId, JobListing> = BTreeMap::new();
+        let mut broken = Vec::new();
+        for (file, state) in files {
+            let mut listing = JobListing {
+                status: JobStatus::Loaded,
+                file: file.clone(),
+                loaded: state.loaded.clone(),
+                breakage: state.breakage.clone(),
+            };
+            let Some(loaded) = &state.loaded else {
+                listing.status = JobStatus::Broken;
+                broken.push(listing);
+                continue;
+            };
+            let id = loaded.job.id.clone();
+            if let Some(first) = jobs.get(&id) {
+                let error = format!("the job {id} is already served by {}; give one of them another id", first.file);
+                let since = self.broken_since(file).unwrap_or(now);
+                listing.status = JobStatus::Broken;
+                listing.loaded = None;
+                listing.breakage = Some(Breakage { error, since });
+                broken.push(listing);
+            } else {
+                jobs.insert(id, listing);
+            }
+        }
+        for (id, listing) in &self.jobs {
+            if !jobs.contains_key(id) {
+                jobs.insert(id.clone(), JobListing { status: JobStatus::Retired, ..listing.clone() });
+            }
+        }
+        Self { generation: self.generation + 1, jobs, broken }
+    }
+
+    fn broken_since(&self, file: &str) -> Option<Timestamp> {
+        let listing = self.broken.iter().find(|listing| listing.file == file)?;
+        listing.breakage.as_ref().map(|breakage| breakage.since)
+    }
+
+    /// The version of a job that serves now.
+    pub fn serving(&self, job: &JobId) -> Option<&Arc<LoadedJob>> {
+        self.jobs.get(job).filter(|listing| listing.status == JobStatus::Loaded).and_then(|it| it.loaded.as_ref())
+    }
+
+    /// Every version that serves now, by job id.
+    pub fn all_serving(&self) -> impl Iterator<Item = &Arc<LoadedJob>> {
+        let loaded = self.jobs.values().filter(|listing| listing.status == JobStatus::Loaded);
+        loaded.filter_map(|listing| listing.loaded.as_ref())
+    }
+
+    /// The listing of a job that serves or served.
+    pub fn listing(&self, job: &JobId) -> Option<&JobListing> {
+        self.jobs.get(job)
+    }
+
+    /// Jobs by id, then files that never loaded by name.
+    pub fn listings(&self) -> impl Iterator<Item = &JobListing> {
+        self.jobs.values().chain(&self.broken)
+    }
+}
+
+/// The catalog as it is now; read without a lock.
+pub type SharedCatalog = Arc<ArcSwap<Catalog>>;

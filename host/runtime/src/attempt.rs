@@ -1,0 +1,84 @@
+//! One attempt: a fresh instance, one call, and whatever comes first of its end, its deadline and a stop.
+//! It records nothing; what the attempt leaves goes back with its context.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use jobmill_core::time::format_duration;
+use jobmill_core::{EventId, FailureKind, Outcome};
+use jobmill_engine::{AttemptContext, Runner, Stop};
+use wasmtime::Store;
+
+use crate::bindings::since_0_1::JobPre;
+use crate::bindings::since_0_1::exports::jobmill::job::lifecycle::Context;
+use crate::bindings::since_0_1::jobmill::job::types::Failure;
+use crate::outcome::{of_error, of_panic, of_return};
+use crate::runtime::World;
+use crate::state::HostState;
+
+/// Runs attempts of one component.
+pub(crate) struct JobRunner {
+    job: JobPre<HostState>,
+    world: Arc<World>,
+}
+
+impl JobRunner {
+    pub(crate) fn new(job: JobPre<HostState>, world: Arc<World>) -> Self {
+        Self { job, world }
+    }
+
+    async fn call(
+        &self,
+        store: &mut Store<HostState>,
+        context: &Context,
+        payload: &String,
+    ) -> wasmtime::Result<Result<Option<String>, Failure>> {
+        let instance = self.job.instantiate_async(&mut *store).await?;
+        instance.jobmill_job_lifecycle().call_run(store, context, payload).await
+    }
+}
+
+#[async_trait]
+impl Runner for JobRunner {
+    async fn run(&self, context: AttemptContext, timeout: Duration, stop: Stop) -> (Outcome, AttemptContext) {
+        let deadline = context.clock().sleep_until(context.now().after(timeout));
+        let (presented, payload) = (present(&context), context.payload().as_str().to_owned());
+        // The store outlives the call, so the context can be taken back out of it however the call ends.
+        let mut store = HostState::running(context, Arc::clone(&self.world)).into_store(self.job.engine());
+        let call = AssertUnwindSafe(self.call(&mut store, &presented, &payload)).catch_unwind();
+        let outcome = tokio::select! {
+            biased;
+            ended = call => match ended {
+                Ok(Ok(returned)) => of_return(returned),
+                Ok(Err(error)) => of_error(&error),
+                Err(panic) => of_panic(&*panic),
+            },
+            () = stop.cancelled.cancelled() => Outcome::Cancelled,
+            () = stop.interrupted.cancelled() => Outcome::Interrupted,
+            () = deadline => {
+                Outcome::failed(FailureKind::Timeout, format!("took longer than {}", format_duration(timeout)))
+            }
+        };
+        let Some(context) = store.into_data().into_context() else {
+            unreachable!("the store was made for an attempt");
+        };
+        (outcome, context)
+    }
+}
+
+/// The run as the guest sees it.
+fn present(context: &AttemptContext) -> Context {
+    let run = context.run();
+    Context {
+        job_id: run.job.to_string(),
+        run_id: run.id.to_string(),
+        event_id: context.event_id().map(EventId::to_string),
+        attempt: run.attempt,
+        max_attempts: run.max_attempts,
+        enqueued_at: run.enqueued_at.as_millis(),
+        scheduled_at: run.scheduled_at.as_millis(),
+    }
+}

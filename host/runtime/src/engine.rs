@@ -1,0 +1,116 @@
+//! wasmtime as it is set up here: what components may use, how instances get their memory, and what interrupts them.
+//! It loads and runs nothing.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jobmill_core::limits;
+use wasmtime::{
+    Cache, CacheConfig, Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig,
+    Strategy,
+};
+
+use crate::runtime::RuntimeError;
+
+/// How long a guest computes before it lets other tasks run.
+const EPOCH: Duration = Duration::from_millis(10);
+/// Stack of the guest's own calls.
+const WASM_STACK_BYTES: usize = 512 * 1024;
+/// Stack of guest and host calls together: a host call on a nearly full guest stack still has room.
+const ASYNC_STACK_BYTES: usize = 2 * 1024 * 1024;
+/// Components that are being described, beside the attempts.
+pub(crate) const DESCRIBING: usize = 2;
+
+/// Per component: toolchains make one memory and up to three tables; adapters bring a second memory.
+const MEMORIES_PER_COMPONENT: u32 = 2;
+const TABLES_PER_COMPONENT: u32 = 10;
+
+/// What stays mapped of a finished instance, for the next: page faults cost more than clearing.
+const MEMORY_KEPT_BYTES: usize = 2 * 1024 * 1024;
+const TABLE_KEPT_BYTES: usize = 64 * 1024;
+const STACK_KEPT_BYTES: usize = 64 * 1024;
+
+/// An engine for up to `concurrency` attempts at once, with its ticker. Compiled code is kept in `cache_directory`.
+pub(crate) fn start(concurrency: usize, cache_directory: Option<&Path>) -> Result<Engine, RuntimeError> {
+    let config = config(cache_directory)?;
+    let mut pooled = config.clone();
+    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(concurrency)));
+    let engine = match Engine::new(&pooled) {
+        Ok(engine) => engine,
+        Err(error) => {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "no address space can be set aside for {concurrency} attempts; instances are allocated one by one, \
+                 which is slower. Lower engine.concurrency or lift the limit on virtual memory"
+            );
+            Engine::new(&config).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?
+        }
+    };
+    tick(engine.weak())?;
+    Ok(engine)
+}
+
+fn config(cache_directory: Option<&Path>) -> Result<Config, RuntimeError> {
+    let mut config = Config::new();
+    config
+        .strategy(Strategy::Cranelift)
+        .wasm_component_model(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        .async_stack_size(ASYNC_STACK_BYTES)
+        // Jobs need none of these, and each is code that a hostile component could lean on.
+        .concurrency_support(false)
+        .wasm_gc(false)
+        .wasm_function_references(false)
+        .wasm_exceptions(false)
+        .wasm_threads(false)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false);
+    if let Some(directory) = cache_directory {
+        let mut settings = CacheConfig::new();
+        settings.with_directory(directory);
+        let cache = Cache::new(settings)
+            .map_err(|error| RuntimeError::Cache { directory: directory.to_owned(), reason: format!("{error:#}") })?;
+        config.cache(Some(cache));
+    }
+    Ok(config)
+}
+
+/// A pool with room for every attempt and every describe, so that none ever finds it empty.
+fn pool(concurrency: usize) -> PoolingAllocationConfig {
+    let slots = u32::try_from(concurrency.saturating_add(DESCRIBING)).unwrap_or(u32::MAX);
+    let instances = u32::try_from(limits::INSTANCES).unwrap_or(u32::MAX);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(instances))
+        .total_memories(slots.saturating_mul(MEMORIES_PER_COMPONENT))
+        .total_tables(slots.saturating_mul(TABLES_PER_COMPONENT))
+        .total_stacks(slots)
+        .total_gc_heaps(0)
+        .max_core_instances_per_component(instances)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .max_memory_size(limits::MEMORY_BYTES)
+        .table_elements(limits::TABLE_ELEMENTS)
+        .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
+        .table_keep_resident(TABLE_KEPT_BYTES)
+        .async_stack_keep_resident(STACK_KEPT_BYTES)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+/// Ends by itself once the engine is dropped.
+#[expect(clippy::disallowed_methods, reason = "epochs count the machine's time, whatever the engine's clock says")]
+fn tick(engine: EngineWeak) -> Result<(), RuntimeError> {
+    let ticker = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(EPOCH);
+        }
+    };
+    match std::thread::Builder::new().name("epoch".to_owned()).spawn(ticker) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(RuntimeError::Engine(format!("the ticker thread can't be started: {error}"))),
+    }
+}

@@ -1,0 +1,18 @@
+//! Runs jobs: WebAssembly components behind the engine's traits `Loader` and `Runner`.
+//! It schedules nothing and keeps nothing: it reaches a run's journal only through the attempt's context.
+
+mod attempt;
+mod bindings;
+mod bounds;
+mod capability;
+mod describe;
+mod engine;
+mod loader;
+mod outcome;
+mod preamble;
+mod runtime;
+mod state;
+mod stopped;
+
+pub use capability::email::InDoubt;
+pub use runtime::{Runtime, RuntimeError, RuntimeSettings};

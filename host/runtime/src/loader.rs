@@ -1,0 +1,103 @@
+//! From a file's bytes to a job that can be run: checked, compiled, linked, described.
+//! It keeps no catalog; the engine does.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jobmill_engine::{LoadError, Loaded, Loader};
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
+
+use crate::attempt::JobRunner;
+use crate::bindings::since_0_1::{JobPre, VERSION};
+use crate::capability::printable;
+use crate::describe::describe;
+use crate::preamble;
+use crate::runtime::Runtime;
+use crate::state::HostState;
+
+/// What every interface of ours is named after.
+const PACKAGE: &str = "jobmill:job/";
+/// The interface by which a component is a job.
+const LIFECYCLE: &str = "jobmill:job/lifecycle";
+
+#[async_trait]
+impl Loader for Runtime {
+    async fn load(&self, component: Vec<u8>) -> Result<Loaded, LoadError> {
+        preamble::check(&component)?;
+        let component = self.compile(component).await?;
+        let imports = check_names(&component)?;
+        let job = self.link(&component)?;
+        let descriptor = describe(&job).await?;
+        Ok(Loaded { descriptor, imports, runner: Arc::new(JobRunner::new(job, Arc::clone(&self.world))) })
+    }
+}
+
+impl Runtime {
+    /// Compiles on a thread of its own. A compiler that panics has met its own bug: the file is refused, no more.
+    async fn compile(&self, bytes: Vec<u8>) -> Result<Component, LoadError> {
+        let permit = Arc::clone(&self.compiling).acquire_owned().await;
+        let engine = self.linker.engine().clone();
+        let compiling = tokio::task::spawn_blocking(move || {
+            let compiled = Component::new(&engine, &bytes);
+            drop(permit);
+            compiled
+        });
+        match compiling.await {
+            Ok(Ok(component)) => Ok(component),
+            Ok(Err(error)) => Err(LoadError(format!("not a WebAssembly component: {}", text(&error)))),
+            Err(stopped) if stopped.is_panic() => {
+                Err(LoadError("can't be compiled: the compiler panicked; please report the component".to_owned()))
+            }
+            Err(_) => Err(LoadError("can't be compiled: the engine is stopping".to_owned())),
+        }
+    }
+
+    fn link(&self, component: &Component) -> Result<JobPre<HostState>, LoadError> {
+        let refused = |error: wasmtime::Error| LoadError(format!("can't be linked: {}", text(&error)));
+        let instance = self.linker.instantiate_pre(component).map_err(refused)?;
+        JobPre::new(instance).map_err(refused)
+    }
+}
+
+/// The imports by name. Refuses what was built against another version of our interfaces, and what is no job.
+fn check_names(component: &Component) -> Result<Vec<String>, LoadError> {
+    let engine = component.engine();
+    let names = component.component_type();
+    let offers_functions = |item: &ComponentItem| match item {
+        ComponentItem::ComponentInstance(interface) => {
+            interface.exports(engine).any(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
+        }
+        _ => true,
+    };
+    // An interface of types alone gives a component nothing to call.
+    let imports = names.imports(engine).filter(|(_, item)| offers_functions(&item.ty));
+    let imports: Vec<String> = imports.map(|(name, _)| name.to_owned()).collect();
+    let exports: Vec<String> = names.exports(engine).map(|(name, _)| name.to_owned()).collect();
+    if let Some(other) = imports.iter().chain(&exports).find_map(|name| other_version(name)) {
+        return Err(LoadError(format!(
+            "it was built against version {other} of jobmill:job, and this Jobmill speaks {VERSION}; \
+             build it against that version, or use another Jobmill"
+        )));
+    }
+    if !exports.iter().any(|name| name.split('@').next() == Some(LIFECYCLE)) {
+        let exports = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+        return Err(LoadError(format!(
+            "it is a component but not a job: a job exports {LIFECYCLE}@{VERSION}, and this one exports {exports}"
+        )));
+    }
+    Ok(imports)
+}
+
+/// The version that an interface of ours has, if it is not compatible with the one spoken here.
+fn other_version(name: &str) -> Option<&str> {
+    let (_, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;
+    // Below 1.0.0, versions with the same minor number are compatible.
+    let line = |version: &str| version.split('.').take(2).map(str::to_owned).collect::<Vec<_>>();
+    (line(version) != line(VERSION)).then_some(version)
+}
+
+/// An error with its causes, in one line. Names in it are the component's own.
+pub(crate) fn text(error: &wasmtime::Error) -> String {
+    printable(&format!("{error:#}")).replace('\n', " ")
+}

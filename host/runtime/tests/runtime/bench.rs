@@ -1,0 +1,236 @@
+//! A runtime over a store in memory and a clock that stands still, and the engine's part of an attempt.
+//! It decides nothing that the engine decides: transitions are `core`'s.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use jobmill_backends::{Faults, MailMode, MailSettings, Mailer, Orders};
+use jobmill_core::journal::EntryKind;
+use jobmill_core::mail::Mailbox;
+use jobmill_core::order::{Money, Order, OrderStatus};
+use jobmill_core::time::Sleep;
+use jobmill_core::{Backoff, Clock, Entropy, Json, Outcome, RunId, Timestamp, Version, transition};
+use jobmill_engine::{AttemptContext, Loaded, Loader, Stop};
+use jobmill_runtime::{InDoubt, Runtime, RuntimeSettings};
+use jobmill_store::{LogStore, MemoryLog, NewRun, Query, Room, RunRecord, Store};
+use tokio::sync::watch;
+
+use crate::guest::Guest;
+
+/// The wall-clock budget of every attempt here, on the standing clock.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
+/// What a test may take in real time.
+const WATCHDOG: Duration = Duration::from_secs(60);
+
+/// A clock that moves only when it is told to.
+pub(crate) struct ManualClock {
+    now: watch::Sender<Timestamp>,
+    sleepers: watch::Sender<usize>,
+}
+
+impl ManualClock {
+    fn new() -> Self {
+        Self { now: watch::channel(Timestamp::from_millis(1_772_355_600_000)).0, sleepers: watch::channel(0).0 }
+    }
+
+    pub(crate) fn advance(&self, span: Duration) {
+        self.now.send_modify(|now| *now = now.after(span));
+    }
+
+    /// Ends when somebody sleeps on this clock: an attempt is under way.
+    pub(crate) async fn has_sleeper(&self) {
+        self.sleepers.subscribe().wait_for(|sleepers| *sleepers > 0).await.expect("the clock lives");
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        *self.now.borrow()
+    }
+
+    fn sleep_until(&self, at: Timestamp) -> Sleep {
+        let mut now = self.now.subscribe();
+        self.sleepers.send_modify(|sleepers| *sleepers += 1);
+        Box::pin(async move {
+            // The clock outlives its sleepers in every test.
+            let _ = now.wait_for(|now| *now >= at).await;
+        })
+    }
+}
+
+/// Counts, so that every id differs; panics when it is told to, as a bug in a host function would.
+#[derive(Default)]
+pub(crate) struct Counting {
+    next: AtomicU64,
+    panics: AtomicBool,
+}
+
+impl Counting {
+    pub(crate) fn panic_next(&self) {
+        self.panics.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Entropy for Counting {
+    fn next_u64(&self) -> u64 {
+        assert!(!self.panics.swap(false, Ordering::Relaxed), "a bug in the engine");
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+pub(crate) struct Bench {
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) log: MemoryLog,
+    pub(crate) mail_faults: Arc<Faults>,
+    pub(crate) order_faults: Arc<Faults>,
+    pub(crate) entropy: Arc<Counting>,
+    runtime: Runtime,
+}
+
+impl Bench {
+    /// Mail is captured.
+    pub(crate) fn new() -> Self {
+        Self::with(MailMode::Capture, InDoubt::Resend)
+    }
+
+    pub(crate) fn with(mode: MailMode, in_doubt: InDoubt) -> Self {
+        let log = MemoryLog::new();
+        let store: Arc<dyn Store> = Arc::new(LogStore::open(log.clone()).expect("an empty log"));
+        let (mail_faults, order_faults): (Arc<Faults>, Arc<Faults>) = Default::default();
+        let from = Mailbox { address: "shop@shop.example".to_owned(), name: None };
+        let mailer = Mailer::new(MailSettings { mode, from }, Arc::clone(&mail_faults)).expect("usable settings");
+        let query: Arc<dyn Query> = store.clone();
+        let orders = Orders::embedded(query, Arc::clone(&order_faults));
+        let runtime = Runtime::new(RuntimeSettings {
+            concurrency: 2,
+            cache_directory: None,
+            mailer: Arc::new(mailer),
+            orders: Arc::new(orders),
+            in_doubt,
+        })
+        .expect("the runtime starts");
+        Self {
+            clock: Arc::new(ManualClock::new()),
+            store,
+            log,
+            mail_faults,
+            order_faults,
+            entropy: Arc::default(),
+            runtime,
+        }
+    }
+
+    pub(crate) async fn load_bytes(&self, b: Vec<u8>) -> Loaded {
+        match self.runtime.load(b).await {
+            Ok(l) => l,
+            Err(e) => panic!("{e}"),
+        }
+    }
+    pub(crate) async fn load(&self, guest: &Guest) -> Loaded {
+        match self.runtime.load(guest.component()).await {
+            Ok(loaded) => loaded,
+            Err(error) => panic!("the guest does not load: {error}"),
+        }
+    }
+
+    /// Why these bytes do not load.
+    pub(crate) async fn refusal(&self, bytes: Vec<u8>) -> String {
+        let loading = tokio::time::timeout(WATCHDOG, self.runtime.load(bytes));
+        match loading.await.expect("loading is bounded") {
+            Ok(_) => panic!("the bytes load"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// A run that is due.
+    pub(crate) async fn enqueue(&self, payload: &str) -> RunId {
+        let now = self.clock.now();
+        let id = RunId::generate(now, self.entropy.as_ref());
+        let run = NewRun {
+            id,
+            job: "guest".parse().expect("a job id"),
+            queue: "default".to_owned(),
+            priority: 5,
+            payload: Json::parse(payload).expect("JSON"),
+            max_attempts: 4,
+            scheduled_at: now,
+            tags: Vec::new(),
+            unique_key: None,
+            idempotency_key: None,
+            request_digest: None,
+            rerun_of: None,
+        };
+        self.store.enqueue(vec![run], now).await.expect("enqueued");
+        id
+    }
+
+    /// The context of the next attempt, as the engine hands it over.
+    pub(crate) async fn claim(&self) -> AttemptContext {
+        let job = "guest".parse().expect("a job id");
+        let room = Room { permits: 1, jobs: vec![(job, Version::of(b"guest"))] };
+        let claimed = self.store.claim(room, self.clock.now()).await.expect("claimed").pop().expect("a run is due");
+        AttemptContext::new(claimed, Arc::clone(&self.store), self.clock.clone(), self.entropy.clone())
+    }
+
+    /// The next attempt of whatever run is due, recorded; its outcome before policy.
+    pub(crate) async fn attempt(&self, loaded: &Loaded) -> Outcome {
+        self.attempt_until(loaded, Stop::default()).await
+    }
+
+    pub(crate) async fn attempt_until(&self, loaded: &Loaded, stop: Stop) -> Outcome {
+        let context = self.claim().await;
+        let head = context.run().clone();
+        let running = tokio::time::timeout(WATCHDOG, loaded.runner.run(context, TIMEOUT, stop));
+        let (outcome, context) = running.await.expect("an attempt is bounded");
+        let remainder = context.into_remainder();
+        let now = self.clock.now();
+        let at_once = Backoff::Fixed { delay: Duration::ZERO };
+        let mut finished = transition::finish(&head, outcome.clone(), &at_once, now, 0.0).expect("it runs");
+        finished.log = remainder.log;
+        finished.log_dropped = remainder.log_dropped;
+        let mut entries = remainder.entries;
+        entries.push(EntryKind::Finished(Box::new(finished)));
+        let lease = jobmill_store::LeaseReference { run: head.id, token: head.lease };
+        self.store.finish(lease, entries, now).await.expect("recorded");
+        outcome
+    }
+
+    /// The first attempt of a new run with an empty payload.
+    pub(crate) async fn first_attempt(&self, guest: &Guest) -> Outcome {
+        let loaded = self.load(guest).await;
+        self.enqueue("{}").await;
+        self.attempt(&loaded).await
+    }
+
+    pub(crate) async fn record(&self, run: RunId) -> RunRecord {
+        self.store.run(run).await.expect("readable").expect("on record")
+    }
+
+    /// Puts an order of this id into the book: paid, of 12.50 EUR.
+    pub(crate) async fn put_order(&self, id: &str) -> Order {
+        let order = Order {
+            id: id.to_owned(),
+            status: OrderStatus::Paid,
+            customer_email: "ada@example.com".to_owned(),
+            customer_name: None,
+            items: Vec::new(),
+            total: Money { minor: 1250, currency: "EUR".to_owned() },
+            created_at: self.clock.now(),
+            fulfilled_at: None,
+            refunded_at: None,
+            metadata: Json::empty_object(),
+            revision: 0,
+        };
+        self.store.put_order(order).await.expect("kept")
+    }
+}
+
+/// The output of a completed attempt, as text.
+pub(crate) fn output(outcome: &Outcome) -> &str {
+    match outcome {
+        Outcome::Completed { output: Some(output) } => output.as_str(),
+        other => panic!("not completed with an output: {other:?}"),
+    }
+}

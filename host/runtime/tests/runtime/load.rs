@@ -1,0 +1,141 @@
+//! What loads, what does not, and whether the reason helps.
+
+use std::time::Duration;
+
+use jobmill_core::{Backoff, Job, JobOverrides, Trigger};
+
+use crate::bench::Bench;
+use crate::guest::{DATA, Guest};
+
+#[tokio::test]
+async fn a_component_is_described_and_its_imports_are_listed() {
+    let guest =
+        Guest::new("(call $log (i32.const 2) (i32.const 16) (i32.const 5) (i32.const 0) (i32.const 0)) (call $done)")
+            .import("log", "log", "$log", "(param i32 i32 i32 i32 i32)");
+    let loaded = Bench::new().load(&guest).await;
+    assert_eq!((loaded.descriptor.id.as_str(), loaded.descriptor.title.as_str()), ("guest", "guest"));
+    assert_eq!(loaded.imports, ["jobmill:job/log@0.1.0"]);
+    let job = Job::new(loaded.descriptor, &JobOverrides::default()).expect("a job");
+    assert_eq!(job.backoff.value, Backoff::default());
+}
+
+/// Where the members of the descriptor lie that have a value in this test; see the canonical ABI.
+#[tokio::test]
+async fn every_member_of_the_description_arrives() {
+    let guest = Guest::new("(call $done)")
+        // triggers at 284: one event and one cron, each a tag and a text.
+        .words(256 + 28, &[DATA, 2])
+        .words(DATA, &[0, DATA + 64, 7, 1, DATA + 72, 9])
+        .data(DATA + 64, "a/event")
+        .data(DATA + 72, "* * * * *")
+        // priority at 304 and 305, retries at 308 and 312.
+        .words(256 + 48, &[0x0701, 1, 9])
+        // backoff at 320: some, fixed, 1500 ms.
+        .words(256 + 64, &[1, 0, 0, 0, 1500])
+        // timeout at 368: some, 2000 ms.
+        .words(256 + 112, &[1, 0, 2000]);
+    let described = Bench::new().load(&guest).await.descriptor;
+    let triggers = [Trigger::Event("a/event".to_owned()), Trigger::Cron("* * * * *".to_owned())];
+    assert_eq!(described.triggers, triggers);
+    assert_eq!((described.priority, described.retries), (Some(7), Some(9)));
+    assert_eq!(described.backoff, Some(Backoff::Fixed { delay: Duration::from_millis(1500) }));
+    assert_eq!(described.timeout, Some(Duration::from_secs(2)));
+    assert_eq!(described.unsupported, ["a cron trigger"]);
+}
+
+#[tokio::test]
+async fn files_that_are_no_components_are_told_apart() {
+    let bench = Bench::new();
+    let module = Guest::new("(call $done)").module();
+    let cases: [(&[u8], &str); 9] = [
+        (b"", "the file is empty"),
+        (b"(component)", "it is text"),
+        (b"<!doctype html>", "it is text"),
+        (b"\x7fELF\x02\x01\x01\x00", "does not begin with \\0asm"),
+        (b"PK\x03\x04", "does not begin with \\0asm"),
+        (b"\0asm", "does not begin with \\0asm"),
+        (b"\0asm\x63\x00\x01\x00", "its version is"),
+        (&module, "a core module"),
+        (b"\0asm\x0d\x00\x01\x00\x07\xff\xff\xff\xff\x0f", "not a WebAssembly component"),
+    ];
+    for (bytes, reason) in cases {
+        let error = bench.refusal(bytes.to_vec()).await;
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_beyond_the_size_limit_is_not_compiled() {
+    let error = Bench::new().refusal(vec![0; 64 * 1024 * 1024 + 1]).await;
+    assert!(error.contains("may have 67108864"), "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_component_is_refused_and_harms_nothing() {
+    let bench = Bench::new();
+    let guest = Guest::new("(call $done)");
+    let component = guest.component();
+    for cut in (8..component.len()).step_by(component.len() / 40) {
+        assert!(!bench.refusal(component[..cut].to_vec()).await.is_empty());
+    }
+    bench.load(&guest).await;
+}
+
+#[tokio::test]
+async fn an_import_that_nobody_offers_is_named() {
+    let guest =
+        Guest::new("(drop (call $get)) (call $done)").import_from("acme:kv/store@1.0.0", "get", "$get", "(result i32)");
+    let error = Bench::new().refusal(guest.component()).await;
+    assert!(error.contains("acme:kv/store@1.0.0"), "{error}");
+}
+
+#[tokio::test]
+async fn a_job_of_another_interface_version_is_told_both_versions() {
+    let error = Bench::new().refusal(Guest::new("(call $done)").version("0.2.0").component()).await;
+    assert!(error.contains("version 0.2.0 of jobmill:job") && error.contains("speaks 0.1.0"), "{error}");
+}
+
+#[tokio::test]
+async fn a_component_that_is_no_job_is_told_what_it_lacks() {
+    let component = wat::parse_str("(component)").expect("well-formed text");
+    let error = Bench::new().refusal(component).await;
+    assert!(error.contains("jobmill:job/lifecycle@0.1.0") && error.contains("exports nothing"), "{error}");
+}
+
+#[tokio::test]
+async fn describe_may_not_loop_trap_or_call_the_host() {
+    let bench = Bench::new();
+    let log = "(param i32 i32 i32 i32 i32)";
+    let cases = [
+        (Guest::new("(call $done)").describing("(loop $l (br $l)) (unreachable)"), "describe: took longer than 1s"),
+        (Guest::new("(call $done)").describing("(unreachable)"), "unreachable"),
+        (
+            Guest::new("(call $done)").import("log", "log", "$log", log).describing(
+                "(call $log (i32.const 2) (i32.const 16) (i32.const 5) (i32.const 0) (i32.const 0)) (i32.const 256)",
+            ),
+            "describe: host calls are not available to describe",
+        ),
+        (Guest::new("(call $done)").item("(func $s (loop $l (br $l))) (start $s)"), "describe: took longer than 1s"),
+        (Guest::new("(call $done)").describing("(i32.const -16)"), "describe: "),
+    ];
+    for (guest, reason) in cases {
+        let error = bench.refusal(guest.component()).await;
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_description_larger_than_one_host_call_is_refused() {
+    let guest = Guest::new("(call $done)").pages(64).words(256, &[65_536, 3_000_000]);
+    let error = Bench::new().refusal(guest.component()).await;
+    assert!(error.starts_with("describe: "), "{error}");
+}
+
+#[tokio::test]
+async fn memory_declared_beyond_the_limit_does_not_load() {
+    let bench = Bench::new();
+    let memory = bench.refusal(Guest::new("(call $done)").pages(2000).component()).await;
+    assert!(memory.contains("memory"), "{memory}");
+    let table = bench.refusal(Guest::new("(call $done)").item("(table 30000 funcref)").component()).await;
+    assert!(table.contains("table"), "{table}");
+}

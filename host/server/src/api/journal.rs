@@ -1,0 +1,223 @@
+//! A run's journal and its log as they are shown: one flat object an entry, mails without their content, log lines apart.
+//! Entries are shown as they were recorded; nothing is summed up here.
+
+use std::collections::BTreeMap;
+
+use axum::Json as JsonResponse;
+use axum::extract::State;
+use jobmill_core::id::MailId;
+use jobmill_core::journal::{Enqueued, EventReference, Finished, LogLevel, LogLine};
+use jobmill_core::mail::{Mail, MailStatus, Mailbox};
+use jobmill_core::order::OrderPatch;
+use jobmill_core::run::AttemptOutcome;
+use jobmill_core::{AttemptError, Entry, EntryKind, JobId, Json, RunId, RunState, Timestamp, Version};
+use jobmill_store::RunRecord;
+use serde::Serialize;
+
+use crate::Context;
+use crate::api::List;
+use crate::api::run_view::unknown_run;
+use crate::error::Problem;
+use crate::path::Id;
+use crate::query::NoParameters;
+
+#[derive(Serialize)]
+pub(super) struct EntryView {
+    /// 0 for the enqueue.
+    sequence: usize,
+    at: Timestamp,
+    #[serde(flatten)]
+    kind: EntryKindView,
+}
+
+/// As `EntryKind` has them, but for what has a place of its own or is for the store alone.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum EntryKindView {
+    Enqueued(Box<EnqueuedView>),
+    Started { attempt: u32, version: Version },
+    StepCompleted { name: String, value: Json },
+    MailIntended { key: String, mail: MailHead },
+    MailSettled { key: String, status: MailStatus, reply: Option<String>, error: Option<String> },
+    OrderUpdated { key: String, order: String, patch: OrderPatch },
+    Finished(Box<FinishedView>),
+    CancelRequested { reason: String },
+    Cancelled { reason: String },
+    Requeued { scheduled_at: Timestamp, max_attempts: u32 },
+}
+
+#[derive(Serialize)]
+struct EnqueuedView {
+    job: JobId,
+    queue: String,
+    priority: u8,
+    payload: Json,
+    max_attempts: u32,
+    scheduled_at: Timestamp,
+    event: Option<EventReference>,
+    tags: Vec<String>,
+    unique_key: Option<String>,
+    idempotency_key: Option<String>,
+    rerun_of: Option<RunId>,
+}
+
+#[derive(Serialize)]
+struct FinishedView {
+    outcome: AttemptOutcome,
+    error: Option<AttemptError>,
+    output: Option<Json>,
+    to: RunState,
+    /// When the run is due again; null when it is final.
+    scheduled_at: Option<Timestamp>,
+    counted: bool,
+    log_lines: usize,
+    log_dropped: u64,
+}
+
+#[derive(Serialize)]
+struct MailHead {
+    id: MailId,
+    kind: String,
+    from: Mailbox,
+    to: Mailbox,
+    subject: String,
+    message_id: String,
+}
+
+impl From<Mail> for MailHead {
+    fn from(mail: Mail) -> Self {
+        Self {
+            id: mail.id,
+            kind: mail.message.kind,
+            from: mail.from,
+            to: mail.message.to,
+            subject: mail.message.subject,
+            message_id: mail.message_id,
+        }
+    }
+}
+
+impl From<Enqueued> for EnqueuedView {
+    fn from(enqueued: Enqueued) -> Self {
+        Self {
+            job: enqueued.job,
+            queue: enqueued.queue,
+            priority: enqueued.priority,
+            payload: enqueued.payload,
+            max_attempts: enqueued.max_attempts,
+            scheduled_at: enqueued.scheduled_at,
+            event: enqueued.event,
+            tags: enqueued.tags,
+            unique_key: enqueued.unique_key,
+            idempotency_key: enqueued.idempotency_key,
+            rerun_of: enqueued.rerun_of,
+        }
+    }
+}
+
+impl From<Finished> for FinishedView {
+    fn from(finished: Finished) -> Self {
+        Self {
+            outcome: finished.outcome,
+            error: finished.error,
+            output: finished.output,
+            to: finished.to,
+            scheduled_at: (!finished.to.is_final()).then_some(finished.scheduled_at),
+            counted: finished.counted,
+            log_lines: finished.log.len(),
+            log_dropped: finished.log_dropped,
+        }
+    }
+}
+
+impl From<EntryKind> for EntryKindView {
+    fn from(kind: EntryKind) -> Self {
+        match kind {
+            EntryKind::Enqueued(enqueued) => Self::Enqueued(Box::new((*enqueued).into())),
+            EntryKind::Started(started) => Self::Started { attempt: started.attempt, version: started.version },
+            EntryKind::StepCompleted { name, value } => Self::StepCompleted { name, value },
+            EntryKind::MailIntended { key, mail } => {
+                Self::MailIntended { key: key.as_str().to_owned(), mail: (*mail).into() }
+            }
+            EntryKind::MailSettled { key, status, reply, error } => {
+                Self::MailSettled { key: key.as_str().to_owned(), status, reply, error }
+            }
+            EntryKind::OrderUpdated { key, order, patch } => {
+                Self::OrderUpdated { key: key.as_str().to_owned(), order, patch }
+            }
+            EntryKind::Finished(finished) => Self::Finished(Box::new((*finished).into())),
+            EntryKind::CancelRequested { reason } => Self::CancelRequested { reason },
+            EntryKind::Cancelled { reason } => Self::Cancelled { reason },
+            EntryKind::Requeued { scheduled_at, max_attempts } => Self::Requeued { scheduled_at, max_attempts },
+        }
+    }
+}
+
+async fn record(context: &Context, id: RunId) -> Result<RunRecord, Problem> {
+    context.handle.query().run(id).await?.ok_or_else(|| unknown_run(id))
+}
+
+/// `GET …/journal`.
+pub(super) async fn journal(
+    State(context): State<Context>,
+    Id(id): Id<RunId>,
+    _: NoParameters,
+) -> Result<JsonResponse<List<EntryView>>, Problem> {
+    let entries = record(&context, id).await?.journal.into_iter().enumerate();
+    let items = entries.map(|(sequence, entry)| EntryView { sequence, at: entry.at, kind: entry.kind.into() });
+    Ok(JsonResponse(List::whole(items.collect())))
+}
+
+#[derive(Serialize)]
+pub(super) struct LogView {
+    items: Vec<LineView>,
+    /// Lines that the log's budget had no room for.
+    dropped: u64,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct LineView {
+    attempt: u32,
+    at: Timestamp,
+    level: LogLevel,
+    message: String,
+    fields: BTreeMap<String, String>,
+}
+
+/// `GET …/logs`: lines are on record once their attempt has ended.
+pub(super) async fn logs(
+    State(context): State<Context>,
+    Id(id): Id<RunId>,
+    _: NoParameters,
+) -> Result<JsonResponse<LogView>, Problem> {
+    Ok(JsonResponse(log(record(&context, id).await?.journal)))
+}
+
+fn log(journal: Vec<Entry>) -> LogView {
+    let mut view = LogView { items: Vec::new(), dropped: 0, next_cursor: None };
+    let mut attempt = 0;
+    for entry in journal {
+        match entry.kind {
+            EntryKind::Started(started) => attempt = started.attempt,
+            EntryKind::Finished(finished) => {
+                view.items.extend(finished.log.into_iter().map(|line| LineView::of(line, attempt)));
+                view.dropped += finished.log_dropped;
+            }
+            _ => {}
+        }
+    }
+    view
+}
+
+impl LineView {
+    fn of(line: LogLine, attempt: u32) -> Self {
+        Self {
+            attempt,
+            at: line.at,
+            level: line.level,
+            message: line.message,
+            fields: line.fields.into_iter().collect(),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The JSON API: its routes, and what its answers have in common.
+//! Each area has a file of its own, with the shapes that it takes and gives.
+
+mod bulk;
+mod dead;
+mod events;
+mod faults;
+mod jobs;
+mod journal;
+mod mail;
+mod orders;
+mod run_view;
+mod runs;
+mod stats;
+
+use axum::Router;
+use jobmill_store::Page;
+use serde::Serialize;
+
+use crate::Context;
+
+/// Every route of the API.
+pub(crate) fn routes() -> Router<Context> {
+    Router::new()
+        .merge(dead::routes())
+        .merge(events::routes())
+        .merge(faults::routes())
+        .merge(jobs::routes())
+        .merge(mail::routes())
+        .merge(orders::routes())
+        .merge(runs::routes())
+        .merge(stats::routes())
+}
+
+/// A page of a list as it is sent.
+#[derive(Serialize)]
+struct List<T> {
+    items: Vec<T>,
+    /// `cursor` of the next page; null at the end.
+    next_cursor: Option<String>,
+}
+
+impl<T> List<T> {
+    /// A list that is always sent whole.
+    fn whole(items: Vec<T>) -> Self {
+        Self { items, next_cursor: None }
+    }
+
+    /// A page of a store's list, each item as `show` shows it.
+    fn page<S, C: ToString>(page: Page<S, C>, show: impl FnMut(S) -> T) -> Self {
+        Self {
+            next_cursor: page.next.map(|cursor| cursor.to_string()),
+            items: page.items.into_iter().map(show).collect(),
+        }
+    }
+}

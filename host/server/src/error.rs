@@ -1,0 +1,239 @@
+//! Every refusal as `application/problem+json` (RFC 9457), with the one table of its codes.
+//! It decides no policy: handlers choose the code, this gives it status, title and shape.
+
+use std::any::Any;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use jobmill_engine::{ChangeError, EnqueueError, PayloadProblem, RerunError};
+use jobmill_store::StoreError;
+use serde::Serialize;
+
+/// What went wrong, by its stable name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    BodyTooLarge,
+    BodyUnreadable,
+    EmptyFilter,
+    ForbiddenHost,
+    ForbiddenOrigin,
+    IdempotencyConflict,
+    Internal,
+    InvalidMember,
+    InvalidParameter,
+    MailUnbuildable,
+    MalformedJson,
+    MethodNotAllowed,
+    MissingMember,
+    NotFound,
+    NotReady,
+    PayloadInvalid,
+    StoreDamaged,
+    StoreUnavailable,
+    Timeout,
+    UnknownEvent,
+    UnknownJob,
+    UnknownMail,
+    UnknownMember,
+    UnknownOrder,
+    UnknownParameter,
+    UnknownRun,
+    UnsupportedMediaType,
+    WrongState,
+    WrongType,
+}
+
+impl Code {
+    /// The table: the stable name, the status, the title.
+    fn row(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
+            Self::BodyUnreadable => ("body-unreadable", StatusCode::BAD_REQUEST, "Body unreadable"),
+            Self::EmptyFilter => ("empty-filter", StatusCode::BAD_REQUEST, "Empty filter"),
+            Self::ForbiddenHost => ("forbidden-host", StatusCode::FORBIDDEN, "Forbidden host"),
+            Self::ForbiddenOrigin => ("forbidden-origin", StatusCode::FORBIDDEN, "Forbidden origin"),
+            Self::IdempotencyConflict => ("idempotency-conflict", StatusCode::CONFLICT, "Key used for another request"),
+            Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
+            Self::InvalidMember => ("invalid-member", StatusCode::BAD_REQUEST, "Invalid member"),
+            Self::InvalidParameter => ("invalid-parameter", StatusCode::BAD_REQUEST, "Invalid parameter"),
+            Self::MailUnbuildable => ("mail-unbuildable", StatusCode::INTERNAL_SERVER_ERROR, "Mail can't be built"),
+            Self::MalformedJson => ("malformed-json", StatusCode::BAD_REQUEST, "Malformed JSON"),
+            Self::MethodNotAllowed => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
+            Self::MissingMember => ("missing-member", StatusCode::BAD_REQUEST, "Missing member"),
+            Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "Not found"),
+            Self::NotReady => ("not-ready", StatusCode::SERVICE_UNAVAILABLE, "Not ready"),
+            Self::PayloadInvalid => ("payload-invalid", StatusCode::UNPROCESSABLE_ENTITY, "Payload invalid"),
+            Self::StoreDamaged => ("store-damaged", StatusCode::INTERNAL_SERVER_ERROR, "Store damaged"),
+            Self::StoreUnavailable => ("store-unavailable", StatusCode::SERVICE_UNAVAILABLE, "Store unavailable"),
+            Self::Timeout => ("timeout", StatusCode::REQUEST_TIMEOUT, "Timeout"),
+            Self::UnknownEvent => ("unknown-event", StatusCode::NOT_FOUND, "Unknown event"),
+            Self::UnknownJob => ("unknown-job", StatusCode::NOT_FOUND, "Unknown job"),
+            Self::UnknownMail => ("unknown-mail", StatusCode::NOT_FOUND, "Unknown mail"),
+            Self::UnknownMember => ("unknown-member", StatusCode::BAD_REQUEST, "Unknown member"),
+            Self::UnknownOrder => ("unknown-order", StatusCode::NOT_FOUND, "Unknown order"),
+            Self::UnknownParameter => ("unknown-parameter", StatusCode::BAD_REQUEST, "Unknown parameter"),
+            Self::UnknownRun => ("unknown-run", StatusCode::NOT_FOUND, "Unknown run"),
+            Self::UnsupportedMediaType => {
+                ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
+            }
+            Self::WrongState => ("wrong-state", StatusCode::CONFLICT, "Wrong state"),
+            Self::WrongType => ("wrong-type", StatusCode::BAD_REQUEST, "Wrong type"),
+        }
+    }
+}
+
+/// One thing that is wrong with a document of the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct MemberProblem {
+    /// JSON Pointer (RFC 6901) to the member.
+    pub(crate) pointer: String,
+    /// What is wrong with it, as the end of a sentence.
+    pub(crate) detail: String,
+}
+
+impl From<PayloadProblem> for MemberProblem {
+    fn from(problem: PayloadProblem) -> Self {
+        Self { pointer: problem.pointer, detail: problem.detail }
+    }
+}
+
+/// A refusal. What it says is for the caller; what only the operator may know goes to the log instead.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    code: Code,
+    detail: String,
+    members: Vec<MemberProblem>,
+    event: Option<usize>,
+}
+
+impl Problem {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), members: Vec::new(), event: None }
+    }
+
+    /// The same refusal, saying which member of the body it is about.
+    #[must_use]
+    pub(crate) fn at(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        self.members.push(MemberProblem { pointer: pointer.into(), detail: detail.into() });
+        self
+    }
+
+    /// What is wrong with a member of the body: `reason` ends a sentence that begins with the member.
+    pub(crate) fn member(code: Code, pointer: &str, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        let name = pointer.strip_prefix('/').unwrap_or("the body");
+        Self::new(code, format!("{name} {reason}")).at(pointer, reason)
+    }
+
+    /// A member of the body with a value that can't be used.
+    pub(crate) fn invalid_member(pointer: &str, reason: impl Into<String>) -> Self {
+        Self::member(Code::InvalidMember, pointer, reason)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
+    #[cfg(test)]
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    #[cfg(test)]
+    pub(crate) fn members(&self) -> &[MemberProblem] {
+        &self.members
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<usize>,
+    #[serde(skip_serializing_if = "<[MemberProblem]>::is_empty")]
+    errors: &'a [MemberProblem],
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (code, status, title) = self.code.row();
+        let document = Document {
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            code,
+            event: self.event,
+            errors: &self.members,
+        };
+        let media_type = HeaderValue::from_static("application/problem+json");
+        let mut response = (status, [(header::CONTENT_TYPE, media_type)], Json(document)).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            // Over within seconds: the first catalog is being built, or a restart is under way.
+            let seconds = HeaderValue::from_static("5");
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "a request was not served");
+        let code = match error {
+            StoreError::Damaged(_) => Code::StoreDamaged,
+            StoreError::Failed(_) | StoreError::Closed => Code::StoreUnavailable,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::UnknownRun(_) => Self::new(Code::UnknownRun, error.to_string()),
+            ChangeError::Refused(_) => Self::new(Code::WrongState, error.to_string()),
+            ChangeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<EnqueueError> for Problem {
+    fn from(error: EnqueueError) -> Self {
+        let detail = error.to_string();
+        match error {
+            EnqueueError::UnknownJob { .. } => Self::new(Code::UnknownJob, detail),
+            EnqueueError::Payload { event, problems, .. } => Self {
+                members: problems.into_iter().map(MemberProblem::from).collect(),
+                event,
+                ..Self::new(Code::PayloadInvalid, detail)
+            },
+            EnqueueError::Invalid { member, reason } => {
+                Self::new(Code::InvalidMember, detail).at(format!("/{member}"), reason)
+            }
+            EnqueueError::Conflict(_) => Self::new(Code::IdempotencyConflict, detail),
+            EnqueueError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RerunError> for Problem {
+    fn from(error: RerunError) -> Self {
+        match error {
+            RerunError::Change(error) => error.into(),
+            RerunError::Enqueue(error) => error.into(),
+        }
+    }
+}
+
+/// The answer to a request whose handler panicked. The text of the panic is the log's, not the caller's.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the layer asks for")]
+pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = text.unwrap_or("of an unknown kind"), "a request handler panicked");
+    Problem::new(Code::Internal, "the server has a bug that this request met; its log says more").into_response()
+}

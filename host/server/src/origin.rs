@@ -1,0 +1,144 @@
+//! Who may address the server while it has no tokens: this machine's own programs and its own pages.
+//! It authenticates nobody; it keeps other web sites from using a browser on this machine (DNS rebinding, forged requests).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::error::{Code, Problem};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The names by which the server may be addressed, on any port: ports may be forwarded.
+#[derive(Debug, Clone)]
+pub(crate) struct AllowedHosts(Vec<String>);
+
+impl AllowedHosts {
+    /// The names of this machine's loopback.
+    pub(crate) fn loopback() -> Self {
+        Self(["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).into())
+    }
+
+    /// The same and the address that the server listens on.
+    pub(crate) fn with(mut self, listen: IpAddr) -> Self {
+        self.0.push(match listen {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        });
+        self
+    }
+
+    fn allow(&self, authority: &Authority) -> bool {
+        // User information before the host is no part of a Host header.
+        !authority.as_str().contains('@') && self.0.iter().any(|host| host.eq_ignore_ascii_case(authority.host()))
+    }
+}
+
+/// Refuses requests under a foreign name, and changes that another site's page asks for.
+pub(crate) async fn guard(State(hosts): State<Arc<AllowedHosts>>, request: Request, next: Next) -> Response {
+    match check(&hosts, request.method(), request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn check(hosts: &AllowedHosts, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let authority = requested_host(uri, headers)?;
+    if !hosts.allow(&authority) {
+        let detail = format!(
+            "this server does not answer to the name {:?}; use localhost or the address that it listens on",
+            authority.as_str()
+        );
+        return Err(Problem::new(Code::ForbiddenHost, detail));
+    }
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Ok(());
+    }
+    let refuse = |detail| Err(Problem::new(Code::ForbiddenOrigin, detail));
+    if headers.get_all(SEC_FETCH_SITE).iter().any(|site| site == "cross-site") {
+        return refuse("another web site may not change anything here".to_owned());
+    }
+    match headers.get_all(header::ORIGIN).iter().find(|origin| !is_own(origin.as_bytes(), &authority)) {
+        Some(origin) => refuse(format!("a page of {origin:?} may not change anything here")),
+        None => Ok(()),
+    }
+}
+
+/// What the request calls the server: once in its target or its `Host`, or twice and the same.
+fn requested_host(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Problem> {
+    let refuse = |detail: &str| Problem::new(Code::ForbiddenHost, detail);
+    let mut named = headers
+        .get_all(header::HOST)
+        .iter()
+        .map(|value| Authority::try_from(value.as_bytes()).map_err(|_| refuse("the Host header is not a host")))
+        .chain(uri.authority().cloned().map(Ok));
+    let first = named.next().ok_or_else(|| refuse("the request has no Host header"))??;
+    for other in named {
+        if other? != first {
+            return Err(refuse("the request names two hosts"));
+        }
+    }
+    Ok(first)
+}
+
+/// Whether a page of this origin came from the server itself, by the name that the request uses.
+fn is_own(origin: &[u8], authority: &Authority) -> bool {
+    Uri::try_from(origin).is_ok_and(|origin| origin.authority() == Some(authority))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn refusal(method: &Method, headers: &[(HeaderName, &'static str)]) -> Option<Code> {
+        let hosts = AllowedHosts::loopback().with([192, 168, 1, 7].into());
+        let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+        let mut map = HeaderMap::new();
+        headers.for_each(|(name, value)| {
+            map.append(name, value);
+        });
+        check(&hosts, method, &Uri::from_static("/"), &map).err().map(|problem| problem.code())
+    }
+
+    #[test]
+    fn only_loopback_names_and_the_listen_address_are_answered_to() {
+        for own in ["localhost", "LOCALHOST:8288", "127.0.0.1:1", "[::1]:8288", "192.168.1.7:8288"] {
+            assert_eq!(refusal(&Method::GET, &[(header::HOST, own)]), None, "{own}");
+        }
+        for foreign in ["evil.example", "localhost.evil.example:8288", "127.0.0.2", "localhost@evil.example", "", "a b"]
+        {
+            assert_eq!(refusal(&Method::GET, &[(header::HOST, foreign)]), Some(Code::ForbiddenHost), "{foreign}");
+        }
+        assert_eq!(refusal(&Method::GET, &[]), Some(Code::ForbiddenHost));
+        let two = [(header::HOST, "localhost"), (header::HOST, "evil.example")];
+        assert_eq!(refusal(&Method::GET, &two), Some(Code::ForbiddenHost));
+    }
+
+    #[test]
+    fn a_change_needs_no_origin_or_the_servers_own() {
+        let with = |origin| [(header::HOST, "localhost:8288"), (header::ORIGIN, origin)];
+        assert_eq!(refusal(&Method::POST, &with("http://localhost:8288")), None);
+        assert_eq!(refusal(&Method::POST, &with("http://localhost:8288")[..1]), None);
+        for foreign in ["http://evil.example", "http://localhost:3000", "http://127.0.0.1:8288", "null", "x y"] {
+            assert_eq!(refusal(&Method::POST, &with(foreign)), Some(Code::ForbiddenOrigin), "{foreign}");
+            assert_eq!(refusal(&Method::DELETE, &with(foreign)), Some(Code::ForbiddenOrigin), "{foreign}");
+            assert_eq!(refusal(&Method::GET, &with(foreign)), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_change_from_another_site_is_refused_and_from_none_is_not() {
+        let with = |site| [(header::HOST, "localhost:8288"), (SEC_FETCH_SITE, site)];
+        assert_eq!(refusal(&Method::PUT, &with("cross-site")), Some(Code::ForbiddenOrigin));
+        assert_eq!(refusal(&Method::PUT, &with("same-origin")), None);
+        assert_eq!(refusal(&Method::PUT, &with("none")), None);
+        assert_eq!(refusal(&Method::GET, &with("cross-site")), None);
+    }
+}

@@ -1,0 +1,16 @@
+//! The routes as their callers see them: a real engine over a store in memory, with scripted jobs and a clock set by hand.
+//! No WebAssembly runs here; components are scripts.
+
+mod dead;
+mod events;
+mod jobs;
+mod listener;
+mod machine;
+mod mail;
+mod orders;
+mod page;
+mod refusals;
+mod runs;
+mod scripts;
+mod stats;
+mod world;

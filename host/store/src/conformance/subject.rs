@@ -1,0 +1,223 @@
+//! A store under test, with the runs, mails and orders that the tests are made of.
+//! Its ids count up and its times are given: a test reads no clock and no chance.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jobmill_core::journal::{EffectKey, Entry, EntryKind, EventReference};
+use jobmill_core::mail::{Mail, MailStatus, Mailbox, Message};
+use jobmill_core::order::{Money, Order, OrderPatch, OrderStatus};
+use jobmill_core::{
+    Backoff, Entropy, FailureKind, JobId, Json, MailId, Outcome, RunHead, RunId, Timestamp, Version, transition,
+};
+
+use crate::query::Query;
+use crate::store::{Claimed, Enqueued, NewEvent, NewRun, Room, Store};
+
+/// The jobs of the tests; each is loaded with the version of its own name.
+pub(super) const JOBS: [&str; 3] = ["welcome", "refund", "report"];
+
+/// So many milliseconds after the tests began.
+pub(super) fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(1_772_355_600_000 + millis)
+}
+
+pub(super) fn job(name: &str) -> JobId {
+    name.parse().expect("a job id")
+}
+
+pub(super) fn version(name: &str) -> Version {
+    Version::of(name.as_bytes())
+}
+
+/// A store under test.
+pub struct Subject {
+    pub(super) store: Arc<dyn Store>,
+    ids: Counting,
+    /// Dropped after the store.
+    _keep: Box<dyn Any + Send>,
+}
+
+#[derive(Default)]
+struct Counting(AtomicU64);
+
+impl Entropy for Counting {
+    fn next_u64(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Subject {
+    /// An empty store, and what has to stay for as long as the store, such as its directory.
+    pub fn new(store: impl Store + 'static, keep: impl Any + Send) -> Self {
+        Self { store: Arc::new(store), ids: Counting::default(), _keep: Box::new(keep) }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The store's questions.
+    pub(super) fn query(&self) -> &dyn Query {
+        &*self.store
+    }
+
+    /// A run that is due at once; the next one has the next id.
+    pub(super) fn new_run(&self, name: &str) -> NewRun {
+        NewRun {
+            id: RunId::generate(at(0), &self.ids),
+            job: job(name),
+            queue: "default".to_owned(),
+            priority: 5,
+            payload: Json::parse("{ \"user\": 1.0 }").expect("a document"),
+            max_attempts: 2,
+            scheduled_at: at(0),
+            tags: Vec::new(),
+            unique_key: None,
+            idempotency_key: None,
+            request_digest: None,
+            rerun_of: None,
+        }
+    }
+
+    /// An event with a run of each of these jobs.
+    pub(super) fn new_event(&self, id: &str, jobs: &[&str]) -> NewEvent {
+        let reference =
+            EventReference { id: id.parse().expect("an event id"), name: "email/welcome".to_owned(), ts: at(0) };
+        let data = Json::parse("{\"user\": 1}").expect("a document");
+        let runs = jobs.iter().map(|name| NewRun { payload: data.clone(), ..self.new_run(name) }).collect();
+        NewEvent { reference, data, runs }
+    }
+
+    /// Enqueues runs of which each is new.
+    pub(super) async fn enqueue(&self, runs: Vec<NewRun>, now: Timestamp) -> Vec<RunHead> {
+        let answers = self.store.enqueue(runs, now).await.expect("enqueues");
+        let created = answers.into_iter().map(|answer| match answer {
+            Enqueued::Created(head) => head,
+            other => panic!("not new: {other:?}"),
+        });
+        created.collect()
+    }
+
+    /// Enqueues a run that is due at once.
+    pub(super) async fn waiting(&self, name: &str) -> RunId {
+        self.enqueue(vec![self.new_run(name)], at(0)).await[0].id
+    }
+
+    /// A run whose first attempt is under way; no other run may be due.
+    pub(super) async fn running(&self, name: &str) -> Claimed {
+        let run = self.waiting(name).await;
+        let claimed = self.claim_one(at(0)).await;
+        assert_eq!(claimed.head.id, run);
+        claimed
+    }
+
+    /// A run that failed for good with this message; no other run may be due.
+    pub(super) async fn dead(&self, name: &str, message: &str, now: Timestamp) -> RunId {
+        let claimed = self.running(name).await;
+        self.end(&claimed, Outcome::failed(FailureKind::Permanent, message), now).await.id
+    }
+
+    /// A run that completed; no other run may be due.
+    pub(super) async fn completed(&self, name: &str) -> RunId {
+        let claimed = self.running(name).await;
+        self.end(&claimed, Outcome::Completed { output: None }, at(1)).await.id
+    }
+
+    /// Claims with every job loaded.
+    pub(super) async fn claim(&self, permits: usize, now: Timestamp) -> Vec<Claimed> {
+        self.store.claim(room(permits, &JOBS), now).await.expect("claims")
+    }
+
+    /// Claims the one run that is next.
+    pub(super) async fn claim_one(&self, now: Timestamp) -> Claimed {
+        let mut claimed = self.claim(1, now).await;
+        claimed.pop().expect("a run is due")
+    }
+
+    /// Ends an attempt.
+    pub(super) async fn end(&self, claimed: &Claimed, outcome: Outcome, now: Timestamp) -> RunHead {
+        let entries = vec![finished(&claimed.head, outcome, now)];
+        self.store.finish(claimed.lease(), entries, now).await.expect("finishes")
+    }
+
+    pub(super) async fn head(&self, run: RunId) -> RunHead {
+        self.store.run(run).await.expect("reads").expect("is there").run.head
+    }
+
+    pub(super) async fn journal(&self, run: RunId) -> Vec<Entry> {
+        self.store.run(run).await.expect("reads").expect("is there").journal
+    }
+
+    pub(super) async fn order(&self, id: &str) -> Order {
+        self.store.order(id).await.expect("reads").expect("is there")
+    }
+
+    /// A mail with the next id, and the key of its effect.
+    pub(super) fn mail(&self, kind: &str, to: &str) -> (EffectKey, Box<Mail>) {
+        let mailbox = |address: &str| Mailbox { address: address.to_owned(), name: None };
+        let id = MailId::generate(at(0), &self.ids);
+        let message = Message {
+            kind: kind.to_owned(),
+            to: mailbox(to),
+            reply_to: None,
+            subject: format!("{kind} for {to}"),
+            text: "Hello".to_owned(),
+            html: Some("<p>Hello</p>".to_owned()),
+            attachments: Vec::new(),
+            headers: Vec::new(),
+        };
+        let from = mailbox("shop@example.com");
+        let mail = Mail { id, message_id: format!("{id}@example.com"), from, created_at: at(0), message };
+        (EffectKey::mail(kind, to, 0), Box::new(mail))
+    }
+}
+
+/// Room for so many runs of these jobs.
+pub(super) fn room(permits: usize, jobs: &[&str]) -> Room {
+    Room { permits, jobs: jobs.iter().map(|name| (job(name), version(name))).collect() }
+}
+
+/// How an attempt ends, decided as the engine does.
+pub(super) fn finished(head: &RunHead, outcome: Outcome, now: Timestamp) -> EntryKind {
+    let finished = transition::finish(head, outcome, &Backoff::default(), now, 0.0).expect("is running");
+    EntryKind::Finished(Box::new(finished))
+}
+
+pub(super) fn transient() -> Outcome {
+    Outcome::failed(FailureKind::Transient, "the mail server is away")
+}
+
+pub(super) fn step(name: &str) -> EntryKind {
+    EntryKind::StepCompleted { name: name.to_owned(), value: Json::empty_object() }
+}
+
+pub(super) fn settled(key: &EffectKey, status: MailStatus) -> EntryKind {
+    EntryKind::MailSettled { key: key.clone(), status, reply: Some("250 ok".to_owned()), error: None }
+}
+
+pub(super) fn order(id: &str, status: OrderStatus) -> Order {
+    Order {
+        id: id.to_owned(),
+        status,
+        customer_email: "ada@example.com".to_owned(),
+        customer_name: Some("Ada".to_owned()),
+        items: Vec::new(),
+        total: Money { minor: 1250, currency: "EUR".to_owned() },
+        created_at: at(0),
+        fulfilled_at: None,
+        refunded_at: None,
+        metadata: Json::empty_object(),
+        revision: 0,
+    }
+}
+
+pub(super) fn order_updated(id: &str, patch: &OrderPatch) -> EntryKind {
+    EntryKind::OrderUpdated { key: EffectKey::order(id, patch, 0), order: id.to_owned(), patch: patch.clone() }
+}
+
+pub(super) fn to_status(status: OrderStatus) -> OrderPatch {
+    OrderPatch { status: Some(status), ..OrderPatch::default() }
+}

@@ -1,0 +1,25 @@
+//! The boundary between the engine and whatever keeps its runs: the traits `Store` and `Query`, and the log-backed store.
+//! It names no database; a database is a `Log`, or a `Store` of its own.
+
+mod commands;
+mod committer;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod index;
+mod log;
+mod log_store;
+mod memory;
+mod query;
+mod store;
+
+pub use log::{Log, LogError, LogReader, Record};
+pub use log_store::LogStore;
+pub use memory::MemoryLog;
+pub use query::{
+    Counts, Cursor, DeadFilter, DeadGroup, EventRecord, MailFilter, MailSummary, MailView, Page, Query, RunFilter,
+    RunRecord,
+};
+pub use store::{
+    BulkOutcome, Change, Claimed, Enqueued, LeaseReference, NewEvent, NewRun, Published, RecordError, Room, Store,
+    StoreError,
+};

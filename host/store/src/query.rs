@@ -1,0 +1,216 @@
+//! What can be asked of a store. Reads see only what is durable.
+//! Lists are keyset pages, newest first; nothing here changes anything.
+
+use async_trait::async_trait;
+use jobmill_core::journal::{Entry, EventReference, Memory};
+use jobmill_core::mail::{Mail, MailStatus};
+use jobmill_core::order::Order;
+use jobmill_core::{EventId, FailureKind, JobId, Json, MailId, Run, RunId, RunState, Timestamp, Version};
+
+use crate::store::StoreError;
+
+/// Which runs. Every member that is set must hold; an empty filter names all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// The state as it shows now.
+    pub state: Option<RunState>,
+    /// The job.
+    pub job: Option<JobId>,
+    /// The event that started it, by name or id.
+    pub event: Option<String>,
+    /// A tag it carries.
+    pub tag: Option<String>,
+    /// Text that its last error contains, in any case.
+    pub error: Option<String>,
+    /// Enqueued at or after this time.
+    pub since: Option<Timestamp>,
+    /// One of these.
+    pub ids: Option<Vec<RunId>>,
+}
+
+/// Which dead runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeadFilter {
+    /// The job.
+    pub job: Option<JobId>,
+    /// The group.
+    pub fingerprint: Option<u64>,
+    /// One of these.
+    pub ids: Option<Vec<RunId>>,
+}
+
+/// Where a page begins: after this id, going back in time.
+pub type Cursor = RunId;
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T, C = Cursor> {
+    /// The items, newest first.
+    pub items: Vec<T>,
+    /// Where the next page begins; none at the end.
+    pub next: Option<C>,
+}
+
+/// A run with its journal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRecord {
+    /// The run.
+    pub run: Run,
+    /// Its journal, oldest first.
+    pub journal: Vec<Entry>,
+}
+
+impl RunRecord {
+    /// Steps, mails and order changes of the run.
+    pub fn memory(&self) -> Memory {
+        Memory::of(&self.journal)
+    }
+}
+
+/// An event as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventRecord {
+    /// Id, name and time.
+    pub reference: EventReference,
+    /// Its data.
+    pub data: Json,
+    /// When it was recorded.
+    pub received_at: Timestamp,
+    /// The runs it started, in the order of their ids.
+    pub runs: Vec<RunId>,
+}
+
+/// Dead runs of one job with one error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadGroup {
+    /// What the errors have in common.
+    pub fingerprint: u64,
+    /// The job.
+    pub job: JobId,
+    /// The kind of the error.
+    pub kind: FailureKind,
+    /// The newest run's error.
+    pub message: String,
+    /// How many runs.
+    pub count: usize,
+    /// When the first of them became dead.
+    pub first_seen: Timestamp,
+    /// When the last of them became dead.
+    pub last_seen: Timestamp,
+    /// Versions that failed so, in order.
+    pub versions: Vec<Version>,
+    /// The newest run.
+    pub example: RunId,
+}
+
+/// How many runs show each state, in the order of `RunState::ALL`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts(pub [usize; 7]);
+
+impl Counts {
+    /// Runs in `state`.
+    pub fn of(&self, state: RunState) -> usize {
+        RunState::ALL.iter().position(|each| *each == state).map_or(0, |at| self.0[at])
+    }
+}
+
+/// Which mails.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MailFilter {
+    /// The recipient, in any case.
+    pub to: Option<String>,
+    /// What it is.
+    pub kind: Option<String>,
+    /// Where it stands.
+    pub status: Option<MailStatus>,
+    /// The run that sent it.
+    pub run: Option<RunId>,
+}
+
+/// A line of the e-mail log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailSummary {
+    /// Its id.
+    pub id: MailId,
+    /// The run that sent it.
+    pub run: RunId,
+    /// That run's job.
+    pub job: JobId,
+    /// What it is.
+    pub kind: String,
+    /// The recipient's address.
+    pub to: String,
+    /// The subject.
+    pub subject: String,
+    /// Where it stands.
+    pub status: MailStatus,
+    /// `Message-ID` without the angle brackets.
+    pub message_id: String,
+    /// How often it was handed over.
+    pub attempts: u32,
+    /// When it was first intended.
+    pub created_at: Timestamp,
+    /// When it was sent or captured.
+    pub sent_at: Option<Timestamp>,
+    /// Why it was not sent.
+    pub error: Option<String>,
+    /// The mail server's own last reply.
+    pub reply: Option<String>,
+}
+
+/// A mail with its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailView {
+    /// Its line of the e-mail log.
+    pub summary: MailSummary,
+    /// The mail.
+    pub mail: Mail,
+}
+
+/// Questions to a store.
+#[async_trait]
+pub trait Query: Send + Sync {
+    /// The run with its journal.
+    async fn run(&self, id: RunId) -> Result<Option<RunRecord>, StoreError>;
+
+    /// Runs, newest first.
+    async fn runs(
+        &self,
+        filter: &RunFilter,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page<Run>, StoreError>;
+
+    /// The event.
+    async fn event(&self, id: &EventId) -> Result<Option<EventRecord>, StoreError>;
+
+    /// Dead runs by job and error, newest first.
+    async fn dead_groups(&self) -> Result<Vec<DeadGroup>, StoreError>;
+
+    /// How many runs show each state; of one job, or of all.
+    async fn counts(&self, job: Option<&JobId>, now: Timestamp) -> Result<Counts, StoreError>;
+
+    /// The next time after `now` at which a run becomes due; none when none is waiting for its time.
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Of the runs that are due and not yet claimed, those of the same job that go before this one.
+    async fn position(&self, id: RunId, now: Timestamp) -> Result<Option<usize>, StoreError>;
+
+    /// The e-mail log, newest first.
+    async fn mails(
+        &self,
+        filter: &MailFilter,
+        after: Option<MailId>,
+        limit: usize,
+    ) -> Result<Page<MailSummary, MailId>, StoreError>;
+
+    /// A mail with its content.
+    async fn mail(&self, id: MailId) -> Result<Option<MailView>, StoreError>;
+
+    /// Orders of the embedded book by id, at most `limit` after `after`.
+    async fn orders(&self, after: Option<&str>, limit: usize) -> Result<Page<Order, String>, StoreError>;
+
+    /// An order of the embedded book.
+    async fn order(&self, id: &str) -> Result<Option<Order>, StoreError>;
+}

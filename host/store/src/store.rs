@@ -1,0 +1,247 @@
+//! The verbs by which runs are changed. Each call is atomic, and durable when it returns.
+//! Time is passed in; nothing here reads a clock or decides a transition.
+
+use async_trait::async_trait;
+use jobmill_core::journal::{Entry, EntryKind, EventReference};
+use jobmill_core::order::{Order, OrderError};
+use jobmill_core::transition::Refused;
+use jobmill_core::{EventId, JobId, Json, RunHead, RunId, RunState, Timestamp, Version};
+use tokio::sync::broadcast;
+
+use crate::query::{DeadFilter, Query, RunFilter};
+
+/// The store can't do its work. Whoever gets this was not served, and nothing was acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Writing or syncing failed. The store takes nothing more until it is opened again.
+    #[error("the store has failed and takes nothing more until a restart: {0}")]
+    Failed(String),
+    /// A record could not be read back.
+    #[error("the store holds a damaged record: {0}")]
+    Damaged(String),
+    /// The store is shutting down.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// A running-side write was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// The run is not, or no longer, held under this lease: write nothing, do nothing more.
+    #[error("the lease on {0} is lost")]
+    LeaseLost(RunId),
+    /// An order change that looked possible is no longer: another run changed the order meanwhile.
+    #[error("order changed meanwhile: {0}")]
+    Order(OrderError),
+    /// The run's journal has no room left.
+    #[error("the run's journal is full")]
+    JournalFull,
+    /// The store can't do its work.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A run to enqueue. The id is made by the caller, so that an answer that got lost names the same run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewRun {
+    /// Its id.
+    pub id: RunId,
+    /// The job.
+    pub job: JobId,
+    /// The lane.
+    pub queue: String,
+    /// 0 (first) to 9 (last).
+    pub priority: u8,
+    /// What it works on.
+    pub payload: Json,
+    /// Attempts it may have.
+    pub max_attempts: u32,
+    /// When it is due.
+    pub scheduled_at: Timestamp,
+    /// Words of whoever enqueues it.
+    pub tags: Vec<String>,
+    /// Within its job and 24 hours, a second enqueue under this key is the first run.
+    pub unique_key: Option<String>,
+    /// Within 24 hours, a second enqueue under this key is the first run.
+    pub idempotency_key: Option<String>,
+    /// What a repeat under one of the keys must equal.
+    pub request_digest: Option<[u8; 32]>,
+    /// The run that this one repeats.
+    pub rerun_of: Option<RunId>,
+}
+
+/// What became of an enqueue.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Enqueued {
+    /// The run is new.
+    Created(RunHead),
+    /// The same enqueue was made before: this is its run.
+    Existing(RunHead),
+    /// The key names another enqueue, of this run.
+    Conflict(RunId),
+}
+
+/// An event to publish, with the runs that it starts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvent {
+    /// Id, name and time.
+    pub reference: EventReference,
+    /// Its data, which is the payload of each run.
+    pub data: Json,
+    /// One run for each job that listens.
+    pub runs: Vec<NewRun>,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Its id.
+    pub id: EventId,
+    /// The runs it started, now or when it was first published, in the order of their ids.
+    pub runs: Vec<RunId>,
+    /// The id was published before.
+    pub replayed: bool,
+}
+
+/// What may be claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    /// At most this many runs.
+    pub permits: usize,
+    /// The jobs that can be run, each with the version that would run.
+    pub jobs: Vec<(JobId, Version)>,
+}
+
+/// A right to write on behalf of the attempt under way: a fencing token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LeaseReference {
+    /// The run.
+    pub run: RunId,
+    /// The number of the claim that gave the lease.
+    pub token: u64,
+}
+
+/// A run whose attempt may begin: it is on the record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claimed {
+    /// The run as it is now: running.
+    pub head: RunHead,
+    /// What it works on.
+    pub payload: Json,
+    /// What earlier attempts recorded; empty for a first attempt.
+    pub journal: Vec<Entry>,
+}
+
+impl Claimed {
+    /// The lease of the attempt.
+    pub fn lease(&self) -> LeaseReference {
+        LeaseReference { run: self.head.id, token: self.head.lease }
+    }
+}
+
+/// Something that live pages and waiting callers want to know. May come late or not at all, and never lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// The run.
+    pub run: RunId,
+    /// The state it is in now.
+    pub state: RunState,
+    /// When it is due, if it waits.
+    pub scheduled_at: Timestamp,
+    /// Its attempt should stop: a cancel was asked for.
+    pub cancel_requested: bool,
+}
+
+/// What a bulk action did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BulkOutcome {
+    /// Runs that the filter names.
+    pub matched: usize,
+    /// Runs that were changed, or would be.
+    pub changed: Vec<RunId>,
+    /// Runs that were not, and why.
+    pub skipped: Vec<(RunId, String)>,
+}
+
+/// Whatever keeps runs, events and orders.
+#[async_trait]
+pub trait Store: Query + Send + Sync {
+    /// Enqueues all or nothing; one answer for each, in order. When one is a conflict, so is whatever would have been new.
+    async fn enqueue(&self, runs: Vec<NewRun>, now: Timestamp) -> Result<Vec<Enqueued>, StoreError>;
+
+    /// Publishes all or nothing; one answer for each, in order. A known event id starts nothing.
+    async fn publish(&self, events: Vec<NewEvent>, now: Timestamp) -> Result<Vec<Published>, StoreError>;
+
+    /// Takes due runs, at most as many as there is room for; each is on the record as running.
+    async fn claim(&self, room: Room, now: Timestamp) -> Result<Vec<Claimed>, StoreError>;
+
+    /// Adds to the journal of the attempt under way.
+    async fn record(&self, lease: LeaseReference, entries: Vec<EntryKind>, now: Timestamp) -> Result<(), RecordError>;
+
+    /// Ends the attempt under way: its effects and, as the last entry, how it `Finished`.
+    async fn finish(
+        &self,
+        lease: LeaseReference,
+        entries: Vec<EntryKind>,
+        now: Timestamp,
+    ) -> Result<RunHead, RecordError>;
+
+    /// Ends every attempt that a crash cut off. To be called once, before the first claim.
+    async fn rescue(&self, now: Timestamp) -> Result<Vec<RunId>, StoreError>;
+
+    /// Cancels a run; for one that runs, puts the wish on the record.
+    async fn cancel(
+        &self,
+        run: RunId,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<Option<Result<RunHead, Refused>>, StoreError>;
+
+    /// Puts a dead or cancelled run back. None when there is no such run.
+    async fn requeue(
+        &self,
+        run: RunId,
+        max_attempts: u32,
+        scheduled_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Result<RunHead, Refused>>, StoreError>;
+
+    /// Cancels the runs that the filter names, at most `limits::BULK_RUNS`.
+    async fn cancel_many(
+        &self,
+        filter: RunFilter,
+        reason: String,
+        dry_run: bool,
+        now: Timestamp,
+    ) -> Result<BulkOutcome, StoreError>;
+
+    /// Puts dead runs back, spread evenly over `spread`, at most `limits::BULK_RUNS`; attempts as they had.
+    async fn requeue_many(
+        &self,
+        filter: DeadFilter,
+        spread: std::time::Duration,
+        dry_run: bool,
+        now: Timestamp,
+    ) -> Result<BulkOutcome, StoreError>;
+
+    /// Puts dead runs aside: they end cancelled with the reason, at most `limits::BULK_RUNS`.
+    async fn discard_many(
+        &self,
+        filter: DeadFilter,
+        reason: String,
+        dry_run: bool,
+        now: Timestamp,
+    ) -> Result<BulkOutcome, StoreError>;
+
+    /// Writes an order as it is given, raising its revision; answers what is kept.
+    async fn put_order(&self, order: Order) -> Result<Order, StoreError>;
+
+    /// Empties the e-mail log; answers how many mails it showed. The runs keep their journals.
+    async fn clear_mail(&self) -> Result<usize, StoreError>;
+
+    /// What changes from now on.
+    fn changes(&self) -> broadcast::Receiver<Change>;
+
+    /// Makes everything durable and stops; later calls are refused.
+    async fn close(&self) -> Result<(), StoreError>;
+}

@@ -1,0 +1,7 @@
+//! From HTTP to a delivered mail: the jobs, their retries, their effects.
+
+mod doors;
+mod effects;
+mod jobs;
+mod mail;
+mod retries;

@@ -1,0 +1,25 @@
+//! What the tests share: the binary as a child process, an HTTP client, a mail server, components.
+//! It asserts nothing about the product.
+
+pub(crate) mod component;
+pub(crate) mod server;
+pub(crate) mod smtp;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// No test waits longer for anything.
+pub(crate) const WATCHDOG: Duration = Duration::from_secs(60);
+
+/// The directory that cargo builds into: the test binary lies in its `debug/deps`.
+pub(crate) fn target_directory() -> PathBuf {
+    let executable = std::env::current_exe().expect("the test has a path");
+    executable.ancestors().nth(3).expect("target/debug/deps/suite").to_owned()
+}
+
+/// The binary `jobmill`, which `cargo xtask test` builds before it runs these tests.
+pub(crate) fn binary() -> PathBuf {
+    let binary = target_directory().join("debug/jobmill");
+    assert!(binary.exists(), "{} is missing: run the tests by `cargo xtask test`", binary.display());
+    binary
+}
