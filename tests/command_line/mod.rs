@@ -55,7 +55,7 @@ fn mistakes_are_told_with_their_fix() {
         3,
         &["welcome-mail", "did you mean", "welcome-email"],
     );
-    assert_refused(&server.run(&["run", "welcome-email", "--payload", "{"]), 2, &["--payload"]);
+    assert_refused(&server.run(&["run", "welcome-email", "--payload", "{"]), 2, &["malformed-json", "JSON"]);
     assert_refused(
         &server.run(&["run", "welcome-email", "--payload", r#"{"userId":"u"}"#]),
         1,

@@ -58,7 +58,7 @@ fn a_run_is_dead_after_its_attempts_and_completes_after_it_is_requeued() {
     assert!(requeued.status.success(), "{requeued:?}");
     let run = server.until(&id, |run| run["state"] == "completed");
     assert_eq!(run["attempts"].as_array().map(Vec::len), Some(5));
-    assert_eq!(server.get("/api/v1/dead").text.contains(&id), false);
+    assert!(!server.get("/api/v1/dead").text.contains(&id));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// No test waits longer for anything.
-pub(crate) const WATCHDOG: Duration = Duration::from_secs(60);
+pub(crate) const WATCHDOG: Duration = Duration::from_mins(1);
 
 /// The directory that cargo builds into: the test binary lies in its `debug/deps`.
 pub(crate) fn target_directory() -> PathBuf {

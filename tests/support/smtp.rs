@@ -90,10 +90,13 @@ impl MailServer {
                     for line in lines.by_ref() {
                         match line.ok()?.as_str() {
                             "." => break,
-                            line => mail.push_str(&format!("{}\n", line.strip_prefix('.').unwrap_or(line))),
+                            line => {
+                                mail.push_str(line.strip_prefix('.').unwrap_or(line));
+                                mail.push('\n');
+                            }
                         }
                     }
-                    match self.taken(mail, reply.take()) {
+                    match self.taken(mail, reply.take().as_ref()) {
                         Some(answer) => answer,
                         None => return std::io::copy(&mut &*stream, &mut std::io::sink()).ok().map(|_| ()),
                     }
@@ -106,12 +109,12 @@ impl MailServer {
         Some(())
     }
 
-    fn taken(&self, mail: String, reply: Option<Reply>) -> Option<&'static str> {
+    fn taken(&self, mail: String, reply: Option<&Reply>) -> Option<&'static str> {
         if let Some(Reply::End(line)) = reply {
             return Some(line);
         }
         self.lock().mails.push(mail);
         self.kept.1.notify_all();
-        (reply != Some(Reply::Stall)).then_some("250 taken as 42")
+        (reply != Some(&Reply::Stall)).then_some("250 taken as 42")
     }
 }

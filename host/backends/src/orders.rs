@@ -26,11 +26,6 @@ impl Orders {
         Self { source: Source::Embedded(store), faults }
     }
 
-    /// The failures planned for order updates.
-    pub fn faults(&self) -> &Arc<Faults> {
-        &self.faults
-    }
-
     /// The order as it is now, with `kept`: changes that the asking attempt has made and not yet committed.
     pub async fn fetch<'patch>(
         &self,
@@ -59,5 +54,75 @@ impl Orders {
             None => {}
         }
         self.fetch(id, kept, now).await?.patched(patch, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jobmill_core::Json;
+    use jobmill_core::order::{Money, OrderStatus};
+    use jobmill_store::{LogStore, MemoryLog, Store};
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        Timestamp::from_millis(5)
+    }
+
+    async fn book() -> (Arc<LogStore>, Arc<Faults>, Orders) {
+        let store = Arc::new(LogStore::open(MemoryLog::new()).expect("an empty log"));
+        let order = Order {
+            id: "o1".to_owned(),
+            status: OrderStatus::Paid,
+            customer_email: "ada@example.com".to_owned(),
+            customer_name: None,
+            items: Vec::new(),
+            total: Money { minor: 1250, currency: "EUR".to_owned() },
+            created_at: Timestamp::from_millis(1),
+            fulfilled_at: None,
+            refunded_at: None,
+            metadata: Json::empty_object(),
+            revision: 0,
+        };
+        store.put_order(order).await.expect("kept");
+        let faults = Arc::new(Faults::default());
+        let query: Arc<dyn Query> = store.clone();
+        (store, Arc::clone(&faults), Orders::embedded(query, faults))
+    }
+
+    fn to(status: OrderStatus) -> OrderPatch {
+        OrderPatch { status: Some(status), ..OrderPatch::default() }
+    }
+
+    #[tokio::test]
+    async fn a_change_is_checked_against_what_is_kept_and_not_written() {
+        let (store, _, orders) = book().await;
+        let kept = [to(OrderStatus::Fulfilled)];
+        let shown = orders.fetch("o1", &kept, now()).await.expect("there");
+        assert_eq!((shown.status, shown.fulfilled_at), (OrderStatus::Fulfilled, Some(now())));
+        let backwards = orders.update("o1", &to(OrderStatus::Paid), &kept, now()).await;
+        assert!(matches!(backwards, Err(OrderError::InvalidTransition(_))));
+        let refunded = orders.update("o1", &to(OrderStatus::Refunded), &kept, now()).await.expect("allowed");
+        assert_eq!((refunded.status, refunded.revision), (OrderStatus::Refunded, shown.revision + 1));
+        let written = store.order("o1").await.expect("readable").expect("there");
+        assert_eq!(written.status, OrderStatus::Paid);
+    }
+
+    #[tokio::test]
+    async fn an_order_that_is_not_there_is_named() {
+        let (_, _, orders) = book().await;
+        assert_eq!(orders.fetch("o2", [], now()).await, Err(OrderError::NotFound("o2".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn planned_failures_hit_updates_and_not_reads() {
+        let (_, faults, orders) = book().await;
+        faults.fail_next(2, FaultKind::Transient);
+        assert!(orders.fetch("o1", [], now()).await.is_ok());
+        for _ in 0..2 {
+            let failed = orders.update("o1", &to(OrderStatus::Fulfilled), [], now()).await;
+            assert_eq!(failed, Err(OrderError::Unavailable(INJECTED.to_owned())));
+        }
+        assert!(orders.update("o1", &to(OrderStatus::Fulfilled), [], now()).await.is_ok());
     }
 }

@@ -5,6 +5,10 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands;
 
+/// Where a server listens and a client asks, unless told otherwise.
+pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:8288";
+const DEFAULT_SERVER: &str = "http://127.0.0.1:8288";
+
 /// Durable jobs from WebAssembly components, in one binary.
 #[derive(Debug, Parser)]
 #[command(name = "jobmill", version, disable_help_subcommand = true, max_term_width = 100)]
@@ -25,7 +29,7 @@ pub(crate) struct Global {
         global = true,
         value_name = "URL",
         env = "JOBMILL_SERVER",
-        default_value = "http://127.0.0.1:8288",
+        default_value = DEFAULT_SERVER,
         hide_env_values = true
     )]
     pub(crate) server: String,
@@ -110,6 +114,39 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         CommandLine::command().debug_assert();
+    }
+
+    /// A command and those below it, with their full names.
+    fn with_subcommands(name: &str, command: &clap::Command, found: &mut Vec<(String, clap::Command)>) {
+        found.push((name.to_owned(), command.clone()));
+        for inner in command.get_subcommands() {
+            with_subcommands(&format!("{name} {}", inner.get_name()), inner, found);
+        }
+    }
+
+    #[test]
+    fn every_command_and_every_option_says_what_it_does() {
+        let mut commands = Vec::new();
+        with_subcommands("jobmill", &CommandLine::command(), &mut commands);
+        for (name, command) in &commands {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && !about.ends_with('.'), "{name}: {about:?}");
+            for argument in command.get_arguments() {
+                let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                assert!(!help.is_empty() && !help.ends_with('.'), "{name} {}: {help:?}", argument.get_id());
+            }
+        }
+        let names: Vec<&str> = commands.iter().filter_map(|(name, _)| name.strip_prefix("jobmill ")).collect();
+        for name in ["jobs show", "runs rerun", "dead requeue", "mail clear", "orders put", "config init"] {
+            assert!(names.contains(&name), "{name} is not in {names:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_asks_where_a_server_listens() {
+        assert_eq!(DEFAULT_SERVER, format!("http://{DEFAULT_ADDRESS}"));
+        let key = crate::config::keys::KEYS.iter().find(|key| key.path == "server.listen").expect("a key");
+        assert_eq!(key.default, Some(format!("\"{DEFAULT_ADDRESS}\"").as_str()));
     }
 
     #[test]

@@ -22,8 +22,18 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 #[derive(Default)]
 struct Told {
     attempts: usize,
-    waiting: Option<String>,
+    waiting: Option<Waiting>,
 }
+
+/// What a run waits for, as long as it is the same.
+struct Waiting {
+    detail: String,
+    since: Timestamp,
+    told: bool,
+}
+
+/// A run that waits no longer than this is not said to wait.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
 
 /// Follows the run until it is final or the time is up. The answer is the run's last document.
 pub(crate) fn follow(
@@ -69,11 +79,24 @@ impl Told {
             }
         }
         self.attempts = ended;
-        let waiting = run.waiting_for.as_ref().filter(|waiting| waiting.kind != "due").map(|it| it.detail.clone());
-        if let Some(detail) = waiting.as_ref().filter(|_| waiting != self.waiting) {
-            output.note(&format!("· waits: {}", output::visible(detail)));
+        if let Some(detail) = self.wait_to_tell(run, machine::now()) {
+            output.note(&format!("· {}", output::visible(&detail)));
         }
-        self.waiting = waiting;
+    }
+
+    /// What the run has been waiting for long enough, told once. The next attempt's delay is told with the attempt.
+    fn wait_to_tell(&mut self, run: &RunView, now: Timestamp) -> Option<String> {
+        let Some(detail) = run.waiting_for.as_ref().filter(|it| it.kind != "due").map(|it| it.detail.clone()) else {
+            self.waiting = None;
+            return None;
+        };
+        if self.waiting.as_ref().is_none_or(|waiting| waiting.detail != detail) {
+            self.waiting = Some(Waiting { detail, since: now, told: false });
+            return None;
+        }
+        let waiting = self.waiting.as_mut().filter(|it| !it.told && now.since(it.since) >= WORTH_TELLING)?;
+        waiting.told = true;
+        Some(waiting.detail.clone())
     }
 }
 
@@ -152,6 +175,25 @@ mod tests {
         let lines = plain(&attempt_lines(&attempt(Some("mail server closed the connection"), Some(1_000)), 4));
         let told = ["✗ attempt 1 of 4  transient: mail server closed the connection", "· attempt 2 of 4 in 1.0 s"];
         assert_eq!(lines, told);
+    }
+
+    #[test]
+    fn a_wait_is_told_once_and_only_when_it_lasts() {
+        let run: RunView = crate::client::read(
+            r#"{"id": "run_01J00000000000000000000000", "job": "a", "version": null, "queue": "default", "priority": 5,
+                "state": "available", "payload": {}, "output": null, "attempt": 0, "max_attempts": 1,
+                "enqueued_at": "2026-03-01T09:00:00.000Z", "scheduled_at": "2026-03-01T09:00:00.000Z",
+                "started_at": null, "finished_at": null, "event_id": null, "unique_key": null, "rerun_of": null,
+                "cancel_reason": null,
+                "waiting_for": {"kind": "no-component", "detail": "no component", "until": null, "position": null}}"#,
+        )
+        .expect("a run");
+        let mut told = Told::default();
+        let at = |millis| Timestamp::from_millis(millis);
+        assert_eq!(told.wait_to_tell(&run, at(0)), None);
+        assert_eq!(told.wait_to_tell(&run, at(999)), None);
+        assert_eq!(told.wait_to_tell(&run, at(1_000)).as_deref(), Some("no component"));
+        assert_eq!(told.wait_to_tell(&run, at(5_000)), None);
     }
 
     #[test]

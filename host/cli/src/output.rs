@@ -176,9 +176,11 @@ pub(crate) fn text_cell(text: &str) -> Cell {
 /// Rows under capital headers, without lines, fitted to the terminal.
 pub(crate) fn table(headers: &[&str], rows: Vec<Vec<Cell>>) -> String {
     let mut table = Table::new();
-    // Colours are always written here; the stream drops them where they don't belong.
+    // Colours are always written here; the stream drops them where they don't belong. The space around them has none, so
+    // that it can be cut off at the end of a line.
     table.load_style(presets::NOTHING).enforce_styling().set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(headers.iter().map(|header| Cell::new(header).add_attribute(Attribute::Dim)));
+    table.style_text_only();
     table.add_rows(rows);
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
@@ -218,12 +220,19 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
-/// How long ago, or in how long.
+/// How long ago, or in how long: the largest unit says enough.
 pub(crate) fn relative(at: Timestamp, now: Timestamp) -> String {
-    match (at.since(now), now.since(at)) {
-        (ahead, _) if !ahead.is_zero() => format!("in {}", span(ahead)),
-        (_, ago) if ago < Duration::from_secs(1) => "just now".to_owned(),
-        (_, ago) => format!("{} ago", span(Duration::from_secs(ago.as_secs())).replace(".0 s", " s")),
+    let (ahead, ago) = (at.since(now), now.since(at));
+    if !ahead.is_zero() {
+        return format!("in {}", span(ahead));
+    }
+    let seconds = ago.as_secs();
+    match seconds {
+        0 => "just now".to_owned(),
+        1..60 => format!("{seconds} s ago"),
+        60..3_600 => format!("{} min ago", seconds / 60),
+        3_600..86_400 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} d ago", seconds / 86_400),
     }
 }
 
@@ -282,6 +291,7 @@ mod tests {
         let now = Timestamp::from_millis(100_000);
         assert_eq!(relative(Timestamp::from_millis(99_500), now), "just now");
         assert_eq!(relative(Timestamp::from_millis(58_000), now), "42 s ago");
+        assert_eq!(relative(Timestamp::from_millis(0), now), "1 min ago");
         assert_eq!(relative(Timestamp::from_millis(101_500), now), "in 1.5 s");
     }
 

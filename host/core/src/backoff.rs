@@ -53,7 +53,7 @@ impl Backoff {
     }
 
     fn default_max() -> Duration {
-        Duration::from_secs(3600)
+        Duration::from_hours(1)
     }
 
     /// The delay before retry `retry` (0 for the first). `share` in `[0, 1)` places the jitter.
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_hundredth_retry_still_waits_an_hour() {
-        assert_eq!(Backoff::default().delay(u32::MAX, 0.0), Duration::from_secs(3600));
+        assert_eq!(Backoff::default().delay(u32::MAX, 0.0), Duration::from_hours(1));
     }
 
     #[test]
@@ -123,7 +123,7 @@ mod tests {
         #[test]
         fn jitter_stays_between_its_share_and_the_whole(retry in 0u32..200, jitter in 0.0f64..=1.0, share in 0.0f64..1.0) {
             let base = Duration::from_secs(1);
-            let max = Duration::from_secs(600);
+            let max = Duration::from_mins(10);
             let backoff = Backoff::Exponential { base, factor: 2.0, max, jitter };
             let whole = Backoff::Exponential { base, factor: 2.0, max, jitter: 0.0 }.delay(retry, share);
             let delay = backoff.delay(retry, share);

@@ -27,9 +27,9 @@ pub const RETRIES: u32 = 100;
 /// Wall-clock budget of one attempt, when the job names none.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// The longest wall-clock budget a job may name: longer work belongs into several runs.
-pub const TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+pub const TIMEOUT_MAX: Duration = Duration::from_hours(1);
 /// The farthest a run can be put off, by delay, snooze or retry-after: a year.
-pub const DELAY_MAX: Duration = Duration::from_secs(366 * 86_400);
+pub const DELAY_MAX: Duration = Duration::from_hours(8784);
 /// Bytes of a component file: room for components made from JavaScript and Python.
 pub const COMPONENT_BYTES: u64 = 64 * MIB as u64;
 /// Wall-clock budget of `describe` with its instantiation: it only returns constants.
@@ -59,7 +59,7 @@ pub const PAGE_ITEMS: usize = 200;
 /// Items of one page when the request names no limit.
 pub const PAGE_ITEMS_DEFAULT: usize = 50;
 /// The longest that a request may wait for its run's end.
-pub const WAIT_MAX: Duration = Duration::from_secs(300);
+pub const WAIT_MAX: Duration = Duration::from_mins(5);
 /// Tags of a run.
 pub const TAGS: usize = 20;
 /// Bytes of a tag, a unique key, or an idempotency key.
@@ -73,7 +73,7 @@ pub const TRIGGERS: usize = 50;
 /// Bytes of an event's name, as Inngest has it.
 pub const EVENT_NAME_BYTES: usize = 512;
 /// How long an idempotency or unique key names its first run: what hosted services promise.
-pub const UNIQUE_WINDOW: Duration = Duration::from_secs(24 * 3600);
+pub const UNIQUE_WINDOW: Duration = Duration::from_hours(24);
 /// Bytes of a whole mail, attachments included, as large as providers take after encoding.
 pub const MAIL_BYTES: usize = MIB;
 /// Bytes of a mail's subject.

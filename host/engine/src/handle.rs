@@ -261,7 +261,8 @@ impl Handle {
         now: Timestamp,
     ) -> Result<NewEvent, EnqueueError> {
         let invalid = |member: &str, reason: String| EnqueueError::Invalid { member: member.to_owned(), reason };
-        jobmill_core::job::check_event_name(&request.name).map_err(|reason| invalid("name", format!(": {reason}")))?;
+        jobmill_core::job::check_event_name(&request.name)
+            .map_err(|reason| invalid("name", format!("is refused: {reason}")))?;
         if request.data.as_str().len() > limits::PAYLOAD_BYTES {
             return Err(invalid("data", format!("is larger than {} bytes", limits::PAYLOAD_BYTES)));
         }
@@ -384,7 +385,7 @@ impl Handle {
             let detail = format!("no component of {} is loaded; put its .wasm into the hopper", head.job);
             return Ok(Some(WaitingFor { kind: "no-component", detail, until: None, position }));
         }
-        let detail = format!("all {} attempts that may run at once are under way", self.concurrency);
+        let detail = format!("waits for room: at most {} attempts run at once", self.concurrency);
         Ok(Some(WaitingFor { kind: "queue-full", detail, until: None, position }))
     }
 }

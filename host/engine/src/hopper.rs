@@ -98,8 +98,8 @@ impl Hopper {
             let _ = hint.try_send(());
         });
         if let Ok(watcher) = &mut watcher {
-            let watched = watcher.watch(&self.directory, notify::RecursiveMode::NonRecursive);
-            if let Err(error) = watched {
+            let following = watcher.watch(&self.directory, notify::RecursiveMode::NonRecursive);
+            if let Err(error) = following {
                 tracing::warn!(%error, "the hopper can't be watched; it is read every few seconds instead");
             }
         }
@@ -240,7 +240,7 @@ fn list_blocking(directory: &Path) -> std::io::Result<BTreeMap<String, Signature
         let Ok(name) = entry.file_name().into_string() else {
             continue;
         };
-        if name.starts_with('.') || !name.ends_with(".wasm") {
+        if name.starts_with('.') || Path::new(&name).extension().is_none_or(|extension| extension != "wasm") {
             continue;
         }
         // The file may be gone again, which the next listing will tell.

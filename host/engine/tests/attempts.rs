@@ -33,7 +33,7 @@ async fn attempts_come_after_one_and_two_seconds_and_then_the_run_is_dead() {
     }
     let run = mill.enqueue().await;
     let start = mill.until(run, RunState::Retryable).await.started_at.expect("started");
-    mill.clock.advance(SECOND - Duration::from_millis(1));
+    mill.clock.advance(SECOND.checked_sub(Duration::from_millis(1)).unwrap());
     assert_eq!(mill.record(run).await.run.attempts.len(), 1, "not a millisecond early");
     mill.clock.advance(Duration::from_millis(1));
     let second = mill.until(run, RunState::Retryable).await;

@@ -65,14 +65,14 @@ async fn a_file_that_never_loaded_is_listed_as_broken() {
 async fn runs_of_a_removed_job_wait_and_go_on_when_it_comes_back() {
     let mill = Mill::start();
     let request = jobmill_engine::EnqueueRequest {
-        scheduled_at: Some(mill.handle.now().after(Duration::from_secs(3600))),
+        scheduled_at: Some(mill.handle.now().after(Duration::from_hours(1))),
         ..jobmill_engine::EnqueueRequest::new(job("hello"), jobmill_core::Json::empty_object())
     };
     mill.ready().await;
     let run = mill.handle.enqueue(request).await.expect("enqueued").head.id;
     std::fs::remove_file(mill.hopper.path().join("hello.wasm")).expect("removed");
     mill.until_catalog(|handle| retries(handle, "hello").is_none()).await;
-    mill.clock.advance(Duration::from_secs(7200));
+    mill.clock.advance(Duration::from_hours(2));
     assert_eq!(mill.handle.catalog().listing(&job("hello")).expect("listed").status, JobStatus::Retired);
     let head = mill.record(run).await.run.head;
     let waiting = mill.handle.waiting_for(&head).await.expect("readable").expect("waits");

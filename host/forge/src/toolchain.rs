@@ -103,6 +103,21 @@ impl Toolchain {
         Err(ForgeError::NoToolchain { reasons, advice: advice() })
     }
 
+    /// The way that is there already: nothing is added, and no network is asked.
+    pub fn at_hand() -> Result<Self, ForgeError> {
+        let compiler = Compiler::in_use()?;
+        if compiler.has_target() {
+            return Ok(Self { way: Way::Present, sources: None });
+        }
+        match Sources::find(&compiler) {
+            Ok(sources) => Ok(Self { way: Way::FromSource, sources: Some(sources) }),
+            Err(reason) => {
+                let reasons = vec![format!("{TARGET} is not installed"), reason];
+                Err(ForgeError::NoToolchain { reasons, advice: advice() })
+            }
+        }
+    }
+
     /// Which way it is.
     pub fn way(&self) -> Way {
         self.way

@@ -49,22 +49,22 @@ impl Runner for JobRunner {
         // The store outlives the call, so the context can be taken back out of it however the call ends.
         let mut store = HostState::running(context, Arc::clone(&self.world)).into_store(self.job.engine());
         let call = AssertUnwindSafe(self.call(&mut store, &presented, &payload)).catch_unwind();
-        let outcome = tokio::select! {
+        let ended = tokio::select! {
             biased;
             ended = call => match ended {
-                Ok(Ok(returned)) => of_return(returned),
-                Ok(Err(error)) => of_error(&error),
-                Err(panic) => of_panic(&*panic),
+                Ok(returned) => returned.map(of_return),
+                Err(panic) => Ok(of_panic(&*panic)),
             },
-            () = stop.cancelled.cancelled() => Outcome::Cancelled,
-            () = stop.interrupted.cancelled() => Outcome::Interrupted,
+            () = stop.cancelled.cancelled() => Ok(Outcome::Cancelled),
+            () = stop.interrupted.cancelled() => Ok(Outcome::Interrupted),
             () = deadline => {
-                Outcome::failed(FailureKind::Timeout, format!("took longer than {}", format_duration(timeout)))
+                Ok(Outcome::failed(FailureKind::Timeout, format!("took longer than {}", format_duration(timeout))))
             }
         };
-        let Some(context) = store.into_data().into_context() else {
+        let Some((context, last_words)) = store.into_data().into_context() else {
             unreachable!("the store was made for an attempt");
         };
+        let outcome = ended.unwrap_or_else(|error| of_error(&error, last_words.as_deref()));
         (outcome, context)
     }
 }

@@ -11,9 +11,8 @@ use jobmill_engine::LoadError;
 
 use crate::bindings::since_0_1::JobPre;
 use crate::bindings::since_0_1::exports::jobmill::job::lifecycle;
-use crate::loader::text;
+use crate::outcome::cause;
 use crate::state::HostState;
-use crate::stopped::Stopped;
 
 /// Calls `describe` in an instance of its own, sealed off: no host calls, an empty WASI, a short deadline.
 pub(crate) async fn describe(job: &JobPre<HostState>) -> Result<Descriptor, LoadError> {
@@ -25,10 +24,7 @@ pub(crate) async fn describe(job: &JobPre<HostState>) -> Result<Descriptor, Load
     let refused = |reason: String| Err(LoadError(format!("describe: {reason}")));
     match tokio::time::timeout(limits::DESCRIBE_TIMEOUT, AssertUnwindSafe(call).catch_unwind()).await {
         Ok(Ok(Ok(descriptor))) => Ok(descriptor.into()),
-        Ok(Ok(Err(error))) => match error.downcast_ref::<Stopped>() {
-            Some(stopped) => refused(stopped.to_string()),
-            None => refused(text(&error)),
-        },
+        Ok(Ok(Err(error))) => refused(cause(&error).1),
         Ok(Err(_)) => refused("the engine panicked; please report the component".to_owned()),
         Err(_) => refused(format!("took longer than {}", format_duration(limits::DESCRIBE_TIMEOUT))),
     }

@@ -18,8 +18,11 @@ const EPOCH: Duration = Duration::from_millis(10);
 const WASM_STACK_BYTES: usize = 512 * 1024;
 /// Stack of guest and host calls together: a host call on a nearly full guest stack still has room.
 const ASYNC_STACK_BYTES: usize = 2 * 1024 * 1024;
-/// Components that are being described, beside the attempts.
-pub(crate) const DESCRIBING: usize = 2;
+/// Components that are compiled and described at once, beside the attempts: the compiler takes every core it is given.
+pub(crate) const LOADING: usize = 2;
+
+/// The guard behind each memory where address space is scarce.
+const GUARD_BYTES: u64 = 64 * 1024;
 
 /// Per component: toolchains make one memory and up to three tables; adapters bring a second memory.
 const MEMORIES_PER_COMPONENT: u32 = 2;
@@ -32,7 +35,7 @@ const STACK_KEPT_BYTES: usize = 64 * 1024;
 
 /// An engine for up to `concurrency` attempts at once, with its ticker. Compiled code is kept in `cache_directory`.
 pub(crate) fn start(concurrency: usize, cache_directory: Option<&Path>) -> Result<Engine, RuntimeError> {
-    let config = config(cache_directory)?;
+    let mut config = config(cache_directory)?;
     let mut pooled = config.clone();
     pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(concurrency)));
     let engine = match Engine::new(&pooled) {
@@ -43,6 +46,8 @@ pub(crate) fn start(concurrency: usize, cache_directory: Option<&Path>) -> Resul
                 "no address space can be set aside for {concurrency} attempts; instances are allocated one by one, \
                  which is slower. Lower engine.concurrency or lift the limit on virtual memory"
             );
+            // Each memory gets what it may have and no more; bounds are then checked by code instead of by the processor.
+            config.memory_reservation(limits::MEMORY_BYTES as u64).memory_guard_size(GUARD_BYTES);
             Engine::new(&config).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?
         }
     };
@@ -67,18 +72,23 @@ fn config(cache_directory: Option<&Path>) -> Result<Config, RuntimeError> {
         .wasm_memory64(false)
         .wasm_multi_memory(false);
     if let Some(directory) = cache_directory {
-        let mut settings = CacheConfig::new();
-        settings.with_directory(directory);
-        let cache = Cache::new(settings)
-            .map_err(|error| RuntimeError::Cache { directory: directory.to_owned(), reason: format!("{error:#}") })?;
-        config.cache(Some(cache));
+        config.cache(Some(cache(directory)?));
     }
     Ok(config)
 }
 
+/// Compiled code by content and settings, so that a start does not compile again what the last one did.
+fn cache(directory: &Path) -> Result<Cache, RuntimeError> {
+    let unusable = |reason| RuntimeError::Cache { directory: directory.to_owned(), reason };
+    let absolute = std::path::absolute(directory).map_err(|error| unusable(error.to_string()))?;
+    let mut settings = CacheConfig::new();
+    settings.with_directory(absolute);
+    Cache::new(settings).map_err(|error| unusable(format!("{error:#}")))
+}
+
 /// A pool with room for every attempt and every describe, so that none ever finds it empty.
 fn pool(concurrency: usize) -> PoolingAllocationConfig {
-    let slots = u32::try_from(concurrency.saturating_add(DESCRIBING)).unwrap_or(u32::MAX);
+    let slots = u32::try_from(concurrency.saturating_add(LOADING)).unwrap_or(u32::MAX);
     let instances = u32::try_from(limits::INSTANCES).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jobmill_engine::{LoadError, Loaded, Loader};
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use crate::attempt::JobRunner;
 use crate::bindings::since_0_1::{JobPre, VERSION};
-use crate::capability::printable;
 use crate::describe::describe;
+use crate::outcome::text;
 use crate::preamble;
 use crate::runtime::Runtime;
 use crate::state::HostState;
@@ -25,7 +26,8 @@ const LIFECYCLE: &str = "jobmill:job/lifecycle";
 impl Loader for Runtime {
     async fn load(&self, component: Vec<u8>) -> Result<Loaded, LoadError> {
         preamble::check(&component)?;
-        let component = self.compile(component).await?;
+        // Held to the end: a describe needs one of the instances that are set aside for as many.
+        let (component, _permit) = self.compile(component).await?;
         let imports = check_names(&component)?;
         let job = self.link(&component)?;
         let descriptor = describe(&job).await?;
@@ -35,21 +37,19 @@ impl Loader for Runtime {
 
 impl Runtime {
     /// Compiles on a thread of its own. A compiler that panics has met its own bug: the file is refused, no more.
-    async fn compile(&self, bytes: Vec<u8>) -> Result<Component, LoadError> {
-        let permit = Arc::clone(&self.compiling).acquire_owned().await;
+    async fn compile(&self, bytes: Vec<u8>) -> Result<(Component, OwnedSemaphorePermit), LoadError> {
+        let stopping = || LoadError("can't be compiled: the engine is stopping".to_owned());
+        let permit = Arc::clone(&self.loading).acquire_owned().await.map_err(|_| stopping())?;
         let engine = self.linker.engine().clone();
-        let compiling = tokio::task::spawn_blocking(move || {
-            let compiled = Component::new(&engine, &bytes);
-            drop(permit);
-            compiled
-        });
+        // The permit goes along: a compilation that has begun can't be interrupted, even when nobody waits for it.
+        let compiling = tokio::task::spawn_blocking(move || (Component::new(&engine, &bytes), permit));
         match compiling.await {
-            Ok(Ok(component)) => Ok(component),
-            Ok(Err(error)) => Err(LoadError(format!("not a WebAssembly component: {}", text(&error)))),
+            Ok((Ok(component), permit)) => Ok((component, permit)),
+            Ok((Err(error), _)) => Err(LoadError(format!("can't be compiled: {}", text(&error)))),
             Err(stopped) if stopped.is_panic() => {
                 Err(LoadError("can't be compiled: the compiler panicked; please report the component".to_owned()))
             }
-            Err(_) => Err(LoadError("can't be compiled: the engine is stopping".to_owned())),
+            Err(_) => Err(stopping()),
         }
     }
 
@@ -60,7 +60,7 @@ impl Runtime {
     }
 }
 
-/// The imports by name. Refuses what was built against another version of our interfaces, and what is no job.
+/// The imports by name. Refuses what was built against other interfaces or another version of ours, and what is no job.
 fn check_names(component: &Component) -> Result<Vec<String>, LoadError> {
     let engine = component.engine();
     let names = component.component_type();
@@ -80,6 +80,11 @@ fn check_names(component: &Component) -> Result<Vec<String>, LoadError> {
              build it against that version, or use another Jobmill"
         )));
     }
+    if let Some(other) = imports.iter().find(|name| !name.starts_with(PACKAGE) && !name.starts_with("wasi:")) {
+        return Err(LoadError(format!(
+            "it imports {other}; a job may import jobmill:job@{VERSION} and WASI 0.2, and nothing else"
+        )));
+    }
     if !exports.iter().any(|name| name.split('@').next() == Some(LIFECYCLE)) {
         let exports = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
         return Err(LoadError(format!(
@@ -95,9 +100,4 @@ fn other_version(name: &str) -> Option<&str> {
     // Below 1.0.0, versions with the same minor number are compatible.
     let line = |version: &str| version.split('.').take(2).map(str::to_owned).collect::<Vec<_>>();
     (line(version) != line(VERSION)).then_some(version)
-}
-
-/// An error with its causes, in one line. Names in it are the component's own.
-pub(crate) fn text(error: &wasmtime::Error) -> String {
-    printable(&format!("{error:#}")).replace('\n', " ")
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jobmill_core::outcome::AttemptError;
 use jobmill_core::{FailureKind, Json, Outcome, limits};
-use jobmill_store::RecordError;
+use jobmill_engine::RecordError;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
@@ -41,37 +41,55 @@ fn of_output(output: &str) -> Outcome {
     }
 }
 
-/// The guest's call ended before it returned.
-pub(crate) fn of_error(error: &wasmtime::Error) -> Outcome {
-    if let Some(stopped) = error.downcast_ref::<Stopped>() {
-        return of_stop(stopped, error);
-    }
-    if error.is::<PoolConcurrencyLimitError>() {
+/// The guest's call ended before it returned. `last_words` are the last on its standard error.
+pub(crate) fn of_error(error: &wasmtime::Error, last_words: Option<&str>) -> Outcome {
+    // The run is another attempt's now, or there was no room after all: nothing is the job's doing.
+    let stopped = error.downcast_ref::<Stopped>();
+    if matches!(stopped, Some(Stopped::Record(RecordError::LeaseLost(_)))) || error.is::<PoolConcurrencyLimitError>() {
         return Outcome::Interrupted;
     }
-    if let Some(exit) = error.downcast_ref::<I32Exit>() {
-        return traced(FailureKind::Trap, &format!("the component exited with status {}", exit.0), error);
-    }
-    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
-        let message = format!("the component holds more than {} resources", limits::RESOURCE_HANDLES);
-        return traced(FailureKind::Limit, &message, error);
-    }
-    if is_hostcall_fuel_exhausted(error) {
-        let message = format!("the component handed over more than {} bytes at once", limits::HOST_CALL_BYTES);
-        return traced(FailureKind::Limit, &message, error);
-    }
-    match error.downcast_ref::<Trap>() {
-        Some(trap) => traced(FailureKind::Trap, &trap.to_string(), error),
-        None => traced(FailureKind::Trap, &text_of_cause(error), error),
-    }
+    let (kind, message) = cause(error);
+    // All panics of a language are one trap. What was said before it tells them apart, for people and for groups.
+    let message = match last_words {
+        Some(words) if gave_up(error) => format!("{words} ({message})"),
+        _ => message,
+    };
+    let failure = AttemptError::new(kind, message);
+    let failure = match error.downcast_ref::<WasmBacktrace>() {
+        Some(backtrace) => failure.with_trace(&printable(&backtrace.to_string())),
+        None => failure,
+    };
+    Outcome::Failed { error: failure, retry_after: None }
 }
 
-fn of_stop(stopped: &Stopped, error: &wasmtime::Error) -> Outcome {
-    let kind = match stopped {
-        // The run is another attempt's now; whatever is said here is not recorded.
-        Stopped::Record(RecordError::LeaseLost(_)) => return Outcome::Interrupted,
+/// What ended a guest's call, and in which words that is told.
+pub(crate) fn cause(error: &wasmtime::Error) -> (FailureKind, String) {
+    if let Some(stopped) = error.downcast_ref::<Stopped>() {
+        return (kind_of_stop(stopped), printable(&stopped.to_string()));
+    }
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        return (FailureKind::Trap, format!("the component exited with status {}", exit.0));
+    }
+    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        return (FailureKind::Limit, format!("the component holds more than {} resources", limits::RESOURCE_HANDLES));
+    }
+    if is_hostcall_fuel_exhausted(error) {
+        let most = limits::HOST_CALL_BYTES;
+        return (FailureKind::Limit, format!("the component handed over more than {most} bytes at once"));
+    }
+    (FailureKind::Trap, text(error))
+}
+
+/// Whether the guest ended its own call.
+fn gave_up(error: &wasmtime::Error) -> bool {
+    error.is::<I32Exit>() || matches!(error.downcast_ref(), Some(Trap::UnreachableCodeReached))
+}
+
+fn kind_of_stop(stopped: &Stopped) -> FailureKind {
+    match stopped {
         Stopped::Record(RecordError::Order(_)) => FailureKind::Transient,
-        Stopped::Record(RecordError::Store(_)) | Stopped::Describing => FailureKind::Host,
+        Stopped::Record(RecordError::LeaseLost(_) | RecordError::Store(_)) => FailureKind::Host,
+        Stopped::Describing => FailureKind::Denied,
         Stopped::Record(RecordError::JournalFull)
         | Stopped::HostCalls
         | Stopped::Table { .. }
@@ -79,8 +97,17 @@ fn of_stop(stopped: &Stopped, error: &wasmtime::Error) -> Outcome {
         | Stopped::StepValueSize { .. } => FailureKind::Limit,
         Stopped::Memory { .. } => FailureKind::Memory,
         Stopped::StepValueForm { .. } => FailureKind::BadOutput,
+    }
+}
+
+/// An error with its causes, in one line. Names in it are the component's own.
+pub(crate) fn text(error: &wasmtime::Error) -> String {
+    let text = match error.downcast_ref::<WasmBacktrace>() {
+        // The backtrace would be all there is to read; it is shown apart.
+        Some(_) => error.root_cause().to_string(),
+        None => format!("{error:#}"),
     };
-    traced(kind, &stopped.to_string(), error)
+    printable(&text).replace('\n', " ")
 }
 
 /// A host function panicked: the host's fault, not the job's.
@@ -91,21 +118,7 @@ pub(crate) fn of_panic(panic: &(dyn Any + Send)) -> Outcome {
     Outcome::failed(FailureKind::Host, format!("the engine panicked while it served the component: {words}"))
 }
 
-fn traced(kind: FailureKind, message: &str, error: &wasmtime::Error) -> Outcome {
-    let failure = AttemptError::new(kind, printable(message));
-    let failure = match error.downcast_ref::<WasmBacktrace>() {
-        Some(backtrace) => failure.with_trace(&printable(&backtrace.to_string())),
-        None => failure,
-    };
-    Outcome::Failed { error: failure, retry_after: None }
-}
-
 /// wasmtime keeps this error's type to itself, so it is known by its name; a test meets it with a real component.
 fn is_hostcall_fuel_exhausted(error: &wasmtime::Error) -> bool {
     format!("{:?}", error.root_cause()) == "HostcallFuelExhausted"
-}
-
-/// Without the backtrace, which is kept apart.
-fn text_of_cause(error: &wasmtime::Error) -> String {
-    printable(&error.root_cause().to_string())
 }

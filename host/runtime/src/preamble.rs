@@ -23,19 +23,20 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), LoadError> {
             "not a WebAssembly component of a version known here: its version is {:02x?}",
             &version[..4]
         )),
-        _ if std::str::from_utf8(head(bytes)).is_ok() => {
-            refuse("not a WebAssembly component: it is text; a job is a compiled component")
-        }
+        _ if is_text(bytes) => refuse("not a WebAssembly component: it is text; a job is a compiled component"),
         _ => refuse("not a WebAssembly component: it does not begin with \\0asm"),
     }
 }
 
-/// Enough to tell text from everything else.
-fn head(bytes: &[u8]) -> &[u8] {
-    match bytes.iter().take(512).position(|byte| *byte < 9) {
-        Some(_) => &[0xff],
-        None => &bytes[..bytes.len().min(64)],
-    }
+/// Whether the file begins as no binary format does.
+fn is_text(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(64)];
+    let whole = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        // The head may end within a character.
+        Err(error) => str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default(),
+    };
+    head.len() - whole.len() < 4 && !whole.contains(|c: char| c.is_control() && !c.is_ascii_whitespace())
 }
 
 fn refuse(reason: impl Into<String>) -> Result<(), LoadError> {

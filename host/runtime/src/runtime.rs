@@ -51,12 +51,12 @@ pub(crate) struct World {
     pub(crate) in_doubt: InDoubt,
 }
 
-/// Loads components, and through what it loads, runs them. Cheap to clone.
-#[derive(Clone)]
+/// Loads components, and through what it loads, runs them.
 pub struct Runtime {
-    pub(crate) linker: Arc<Linker<HostState>>,
+    pub(crate) linker: Linker<HostState>,
     pub(crate) world: Arc<World>,
-    pub(crate) compiling: Arc<Semaphore>,
+    /// One permit for each component that is being loaded.
+    pub(crate) loading: Arc<Semaphore>,
 }
 
 impl Runtime {
@@ -65,11 +65,7 @@ impl Runtime {
         let engine = engine::start(settings.concurrency, settings.cache_directory.as_deref())?;
         let linker = linker(&engine).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
         let world = World { mailer: settings.mailer, orders: settings.orders, in_doubt: settings.in_doubt };
-        Ok(Self {
-            linker: Arc::new(linker),
-            world: Arc::new(world),
-            compiling: Arc::new(Semaphore::new(engine::DESCRIBING)),
-        })
+        Ok(Self { linker, world: Arc::new(world), loading: Arc::new(Semaphore::new(engine::LOADING)) })
     }
 }
 

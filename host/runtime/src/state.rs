@@ -76,11 +76,11 @@ impl HostState {
         Ok(attempt)
     }
 
-    /// The attempt's context with all that the guest has printed; none after a describe.
-    pub(crate) fn into_context(self) -> Option<AttemptContext> {
+    /// The attempt's context with all that the guest has printed, and the guest's last words; none after a describe.
+    pub(crate) fn into_context(self) -> Option<(AttemptContext, Option<String>)> {
         let AttemptState { mut context, output, .. } = *self.attempt?;
-        output.move_rest(&mut context);
-        Some(context)
+        let last_words = output.move_rest(&mut context);
+        Some((context, last_words))
     }
 }
 

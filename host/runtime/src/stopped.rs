@@ -2,7 +2,7 @@
 //! It does not judge what follows; `outcome` does.
 
 use jobmill_core::limits;
-use jobmill_store::RecordError;
+use jobmill_engine::RecordError;
 
 /// The host ends the call. A guest can't catch it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

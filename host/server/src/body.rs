@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
-use http_body_util::LengthLimitError;
+use http_body_util::{BodyExt as _, LengthLimitError};
 use jobmill_core::limits;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
@@ -17,11 +17,15 @@ use crate::query::nearest;
 
 /// How long a client may take to send a body.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a refused body that are taken in and dropped, so that a client still sending gets to read why.
+const DRAINED_BYTES: u64 = 4 * limits::REQUEST_BYTES as u64;
 /// Objects and arrays within each other: as deep as the documents can still be checked against a schema.
 const DEPTH: usize = 127;
 
 /// Bytes of refused text that a message repeats.
 const SHOWN_BYTES: usize = 80;
+/// Bytes of a reason that may repeat refused text.
+const REASON_BYTES: usize = 500;
 
 /// A JSON body that must be there.
 pub(crate) struct JsonBody<T>(pub(crate) T);
@@ -97,13 +101,23 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
+async fn drain(mut body: Body) {
+    let draining = async { while let Some(Ok(_)) = body.frame().await {} };
+    // A client that stops sending is refused all the same.
+    let _ = tokio::time::timeout(READ_TIMEOUT, draining).await;
+}
+
 async fn read(body: Body) -> Result<String, Problem> {
     let too_large = || {
         let detail = format!("the body is larger than {} bytes", limits::REQUEST_BYTES);
         Problem::new(Code::BodyTooLarge, detail)
     };
-    // A declared length is refused before anything of the body is taken in.
-    if axum::body::HttpBody::size_hint(&body).lower() > limits::REQUEST_BYTES as u64 {
+    // A declared length is refused before anything of the body is kept.
+    let declared = axum::body::HttpBody::size_hint(&body).lower();
+    if declared > limits::REQUEST_BYTES as u64 {
+        if declared <= DRAINED_BYTES {
+            drain(body).await;
+        }
         return Err(too_large());
     }
     let bytes = tokio::time::timeout(READ_TIMEOUT, axum::body::to_bytes(body, limits::REQUEST_BYTES))
@@ -188,7 +202,7 @@ fn refusal(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     } else if reason.starts_with("duplicate field `") {
         (Code::InvalidMember, "is given twice".to_owned())
     } else {
-        (Code::InvalidMember, format!("is refused: {reason}"))
+        (Code::InvalidMember, format!("is refused: {}", limits::truncate(reason, REASON_BYTES)))
     };
     Problem::member(code, &pointer, reason)
 }
@@ -208,7 +222,7 @@ fn mismatched(mismatch: &str) -> String {
     format!("is {}, not {expected}", limits::truncate(given, SHOWN_BYTES).replace('`', ""))
 }
 
-/// The first name of what follows a backtick in a message, as in "x\`, expected one of \`a\`, \`b\`", and the names after it.
+/// The refused name, and the known ones, of a message that quotes them in backticks. `rest` begins with the refused name.
 fn quoted(rest: &str) -> (&str, Vec<&str>) {
     // The first word is the caller's own and may hold anything; the later ones are names of ours.
     let (given, known) = rest.rsplit_once("`, expected ").unwrap_or((rest.trim_end_matches('`'), ""));
@@ -229,7 +243,10 @@ fn unknown_member(pointer: &str, rest: &str) -> Problem {
 fn pointer(path: &serde_path_to_error::Path) -> String {
     let segments = path.iter().map(|segment| match segment {
         Segment::Seq { index } => format!("/{index}"),
-        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+        // A known member's name is short; an unknown one may be anything.
+        Segment::Map { key } => {
+            format!("/{}", limits::truncate(key, SHOWN_BYTES).replace('~', "~0").replace('/', "~1"))
+        }
         Segment::Enum { variant } => format!("/{variant}"),
         Segment::Unknown => String::new(),
     });
@@ -326,6 +343,17 @@ mod tests {
             let (code, _, detail) = refused(text);
             assert_eq!(code, Code::MalformedJson, "{text}");
             assert!(detail.contains("line 1 column"), "{detail}");
+        }
+    }
+
+    #[test]
+    fn refused_text_is_repeated_in_part_only() {
+        let long = "x".repeat(100_000);
+        for text in
+            [format!("{{\"{long}\": 1}}"), format!("{{\"filter\": {{\"run\": \"{long}\"}}}}"), format!("\"{long}\"")]
+        {
+            let (_, pointer, detail) = refused(&text);
+            assert!(pointer.len() + detail.len() < 1_000, "{pointer} {detail}");
         }
     }
 

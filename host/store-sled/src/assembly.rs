@@ -5,6 +5,7 @@ use jobmill_core::RunId;
 use jobmill_store::{LogError, Record};
 
 use crate::codec::{Flaw, Key, Part, decode};
+use crate::mark::Mark;
 
 /// A record of which some parts are there.
 pub(crate) struct Assembly {
@@ -52,21 +53,34 @@ impl Assembly {
 }
 
 /// Reads a whole tree.
-#[derive(Default)]
 pub(crate) struct Scan {
+    /// How far the log was synced.
+    synced: Mark,
+    /// What there is up to there.
+    found: u64,
     assembly: Option<Assembly>,
     /// The run whose journal is being read, and how many entries it has so far.
     journal: Option<(RunId, u32)>,
-    newest_group: u64,
+    /// What there is in all.
+    all: Mark,
 }
 
 impl Scan {
+    /// Begins to read a log that was synced up to here.
+    pub(crate) fn new(synced: Mark) -> Self {
+        Self { synced, found: 0, assembly: None, journal: None, all: Mark::default() }
+    }
+
     /// Takes the next key and value in; answers the record that ended before it.
     pub(crate) fn add(&mut self, key: &[u8], value: &[u8]) -> Result<Option<Record>, LogError> {
         let (record, number) =
             Key::parse(key).ok_or_else(|| LogError::Damaged(format!("there is an unknown key {key:02x?}")))?;
         let part = Part::unseal(key, value).map_err(|flaw| flaw.of(&record))?;
-        self.newest_group = self.newest_group.max(part.group);
+        self.all.group = self.all.group.max(part.group);
+        if record.is_written_once() {
+            self.all.parts += 1;
+            self.found += u64::from(part.group <= self.synced.group);
+        }
         if let Some(assembly) = self.assembly.as_mut().filter(|assembly| assembly.key == record) {
             assembly.add(number, &part)?;
             return Ok(None);
@@ -76,11 +90,19 @@ impl Scan {
         ended.map(|assembly| self.check(assembly)).transpose()
     }
 
-    /// The last record, and the newest group.
-    pub(crate) fn finish(mut self) -> Result<(Option<Record>, u64), LogError> {
+    /// The last record, and what there is in all.
+    pub(crate) fn finish(mut self) -> Result<(Option<Record>, Mark), LogError> {
         let last = self.assembly.take();
         let last = last.map(|assembly| self.check(assembly)).transpose()?;
-        Ok((last, self.newest_group))
+        let (synced, all) = (self.synced, self.all);
+        if all.group < synced.group || self.found != synced.parts {
+            return Err(LogError::Damaged(format!(
+                "it was synced up to commit {} with {} values, and up to there it has {} (its newest commit is {}); \
+                 put a back-up in its place, or remove the file `synced` to go on without what is missing",
+                synced.group, synced.parts, self.found, all.group
+            )));
+        }
+        Ok((last, all))
     }
 
     fn check(&mut self, assembly: Assembly) -> Result<Record, LogError> {

@@ -8,7 +8,7 @@
 //! | 1 byte | 8 bytes | 2 bytes | 4 bytes | the rest |
 //!
 //! Numbers are big-endian. The checksum (CRC-32) covers the key, the frame before it, and the piece. The record itself
-//! is MessagePack with members by position: members are only ever added, at the end and with a default.
+//! is `MessagePack` with members by position: members are only ever added, at the end and with a default.
 
 use std::fmt;
 
@@ -62,6 +62,11 @@ impl Key {
             Record::Order(order) => Self::Order(order.id.clone()),
             Record::MailCleared { .. } => Self::MailCleared,
         }
+    }
+
+    /// Whether no later record is written under the same key.
+    pub(crate) fn is_written_once(&self) -> bool {
+        matches!(self, Self::Journal { .. } | Self::Event(_))
     }
 
     /// The key of an event.
@@ -268,3 +273,6 @@ pub(crate) fn decode(key: &Key, bytes: &[u8]) -> Result<Record, Flaw> {
 fn from_bytes<'bytes, T: Deserialize<'bytes>>(bytes: &'bytes [u8]) -> Result<T, Flaw> {
     rmp_serde::from_slice(bytes).map_err(|error| Flaw::Body(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 mod assembly;
 mod codec;
 mod log;
+mod mark;
 mod open;
 
 pub use log::SledLog;

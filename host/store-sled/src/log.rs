@@ -12,26 +12,35 @@ use jobmill_store::{Log, LogError, LogReader, Record};
 
 use crate::assembly::{Assembly, Scan};
 use crate::codec::{Flaw, Key, PIECE_BYTES, Part, encode};
-use crate::open::{OpenError, open, without_panic};
+use crate::mark::{Mark, MarkFile};
+use crate::open::{OpenError, Opened, open, without_panic};
+
+/// Only what is there already tells which group comes next, so anything else is a bug.
+const SCANNED_FIRST: &str = "a log is scanned before it is appended to";
 
 /// A durable log in a directory of its own. One process at a time.
 pub struct SledLog {
     tree: sled::Db,
     /// sled's `flush` hands its pages to the kernel and no further; `sync_data` on the same file makes them durable.
     file: File,
-    /// The number of the group that is being appended; each sync ends one.
-    group: u64,
+    marks: MarkFile,
+    /// What was appended so far; none until the log was scanned. Its group is the one that is being appended, and each
+    /// sync ends one.
+    appended: Option<Mark>,
 }
+
+/// A key, and the value that it gets; none where a longer record left a part behind.
+type Write = (Vec<u8>, Option<Vec<u8>>);
 
 impl SledLog {
     /// Opens the log in `directory`, which is created if it is not there or empty.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        let (tree, file) = open(directory)?;
-        Ok(Self { tree, file, group: 1 })
+        let Opened { tree, file, marks } = open(directory)?;
+        Ok(Self { tree, file, marks, appended: None })
     }
 
-    /// What a record comes to in the tree: a value for each key, or none where a longer record left a part behind.
-    fn writes(&self, record: &Record) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>, LogError> {
+    /// What a record comes to in the tree.
+    fn writes(&self, record: &Record, group: u64) -> Result<Vec<Write>, LogError> {
         let key = Key::of(record);
         let bytes = encode(record)?;
         let pieces = bytes.chunks(PIECE_BYTES);
@@ -40,11 +49,9 @@ impl SledLog {
         let mut writes = Vec::with_capacity(pieces.len());
         for (number, piece) in (0..parts).zip(pieces) {
             let name = key.part(number);
-            let group = self.group;
             let value = Part { group, parts, piece }.seal(&name);
             writes.push((name, Some(value)));
         }
-        // Only orders are written again under the same key.
         if matches!(key, Key::Order(_)) {
             let name = key.part(0);
             if let Some(value) = self.tree.get(&name).map_err(refused)? {
@@ -63,28 +70,35 @@ impl Log for SledLog {
 
     fn scan(&mut self, visit: &mut dyn FnMut(Record)) -> Result<(), LogError> {
         let tree = &self.tree;
+        let synced = self.marks.read().map_err(|error| LogError::Io(error.to_string()))?;
         let read = AssertUnwindSafe(|| {
-            let mut scan = Scan::default();
+            let mut scan = Scan::new(synced);
             for pair in tree.iter() {
                 let (key, value) = pair.map_err(refused)?;
                 if let Some(record) = scan.add(&key, &value)? {
                     visit(record);
                 }
             }
-            let (last, newest_group) = scan.finish()?;
+            let (last, all) = scan.finish()?;
             last.into_iter().for_each(visit);
-            Ok(newest_group)
+            Ok(all)
         });
-        let newest_group = without_panic(read).unwrap_or_else(|reason| Err(LogError::Damaged(reason)))?;
-        self.group = newest_group + 1;
+        let all = without_panic(read).unwrap_or_else(|reason| Err(LogError::Damaged(reason)))?;
+        self.appended = Some(Mark { group: all.group + 1, parts: all.parts });
         Ok(())
     }
 
     fn append(&mut self, command: &[Record]) -> Result<(), LogError> {
+        let mut appended = self.appended.expect(SCANNED_FIRST);
         let mut writes = Vec::with_capacity(command.len());
         for record in command {
-            writes.extend(self.writes(record)?);
+            let of_record = self.writes(record, appended.group)?;
+            if Key::of(record).is_written_once() {
+                appended.parts += of_record.len() as u64;
+            }
+            writes.extend(of_record);
         }
+        self.appended = Some(appended);
         // A single insert is atomic by itself, and costs half of a batch.
         if let [(key, Some(value))] = writes.as_slice() {
             return self.tree.insert(key, value.as_slice()).map(|_| ()).map_err(refused);
@@ -100,9 +114,11 @@ impl Log for SledLog {
     }
 
     fn sync(&mut self) -> Result<(), LogError> {
+        let appended = self.appended.expect(SCANNED_FIRST);
         self.tree.flush().map_err(refused)?;
-        self.file.sync_data().map_err(|error| LogError::Io(error.to_string()))?;
-        self.group += 1;
+        let marked = self.file.sync_data().and_then(|()| self.marks.write(appended));
+        marked.map_err(|error| LogError::Io(error.to_string()))?;
+        self.appended = Some(Mark { group: appended.group + 1, ..appended });
         Ok(())
     }
 }
@@ -118,18 +134,18 @@ struct Reader(sled::Db);
 
 impl Reader {
     /// One record. Each part is looked up on its own: a walk over the tree could see half of a command.
-    fn record(&self, key: Key) -> Result<Option<Record>, LogError> {
+    fn record(&self, key: &Key) -> Result<Option<Record>, LogError> {
         let name = key.part(0);
         let Some(value) = self.0.get(&name).map_err(refused)? else {
             return Ok(None);
         };
-        let part = Part::unseal(&name, &value).map_err(|flaw| flaw.of(&key))?;
+        let part = Part::unseal(&name, &value).map_err(|flaw| flaw.of(key))?;
         let mut assembly = Assembly::begin(key.clone(), 0, &part)?;
         while let Some(number) = assembly.missing() {
             let name = key.part(number);
             let value = self.0.get(&name).map_err(refused)?;
-            let value = value.ok_or_else(|| Flaw::MissingPart(number).of(&key))?;
-            assembly.add(number, &Part::unseal(&name, &value).map_err(|flaw| flaw.of(&key))?)?;
+            let value = value.ok_or_else(|| Flaw::MissingPart(number).of(key))?;
+            assembly.add(number, &Part::unseal(&name, &value).map_err(|flaw| flaw.of(key))?)?;
         }
         assembly.finish().map(Some)
     }
@@ -141,7 +157,7 @@ impl LogReader for Reader {
         loop {
             let first = u32::try_from(journal.len())
                 .map_err(|_| LogError::Damaged(format!("the journal of {run} has more entries than can be counted")))?;
-            match self.record(Key::Journal { run, first })? {
+            match self.record(&Key::Journal { run, first })? {
                 Some(Record::Journal { entries, .. }) => journal.extend(entries),
                 _ => return Ok(journal),
             }
@@ -149,7 +165,7 @@ impl LogReader for Reader {
     }
 
     fn event_data(&self, id: &EventId) -> Result<Option<Json>, LogError> {
-        match self.record(Key::event(id))? {
+        match self.record(&Key::event(id))? {
             Some(Record::Event { data, .. }) => Ok(Some(data)),
             _ => Ok(None),
         }

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use crate::codec::FORMAT;
+use crate::mark::MarkFile;
 
 /// Bytes of pages that sled keeps in memory: the index holds what is looked at often, so a modest cache is enough.
 const CACHE_BYTES: u64 = 128 * 1024 * 1024;
@@ -65,8 +66,18 @@ impl<T> Attempt<T> for io::Result<T> {
     }
 }
 
-/// The tree in `directory`, and a handle on the file that holds it.
-pub(crate) fn open(directory: &Path) -> Result<(sled::Db, File), OpenError> {
+/// A store's directory in use.
+pub(crate) struct Opened {
+    /// The tree.
+    pub(crate) tree: sled::Db,
+    /// A handle of our own on the file that holds it.
+    pub(crate) file: File,
+    /// The file that says how far it was synced.
+    pub(crate) marks: MarkFile,
+}
+
+/// Opens or creates the store in `directory`.
+pub(crate) fn open(directory: &Path) -> Result<Opened, OpenError> {
     let directory = &std::path::absolute(directory).to("find", directory)?;
     create_unless_there(directory)?;
     let file = unlocked(directory)?;
@@ -82,11 +93,13 @@ pub(crate) fn open(directory: &Path) -> Result<(sled::Db, File), OpenError> {
         started => started,
     };
     let tree = tree.map_err(|error| error.at(directory))?;
+    let path = directory.join("synced");
+    let marks = MarkFile::open(&path).to("open", &path)?;
     // The names of the files are part of what must survive a power cut, and sled does not see to them.
     sync(&directory.join("conf"))?;
     sync(directory)?;
     sync(parent(directory))?;
-    Ok((tree, file))
+    Ok(Opened { tree, file, marks })
 }
 
 /// A store is made beside its place and renamed: a cut creation must not leave a directory that never opens.

@@ -1,8 +1,8 @@
-//! The log-backed store over the log on sled passes the suite, and answers as the one in memory does.
-//! What the log itself keeps is `log`'s.
+//! The log-backed store over the log on sled passes the suite, answers as the one in memory does, and answers the same
+//! when it is opened again. What the log itself keeps is `log`'s.
 
-use jobmill_store::LogStore;
-use jobmill_store::conformance::Subject;
+use jobmill_store::conformance::{Subject, check, observe, play};
+use jobmill_store::{LogStore, MemoryLog};
 use jobmill_store_sled::SledLog;
 
 async fn make() -> Subject {
@@ -12,3 +12,36 @@ async fn make() -> Subject {
 }
 
 jobmill_store::conformance!(make);
+
+#[tokio::test]
+async fn it_answers_as_the_store_in_memory_does() {
+    for seed in 0..8 {
+        let in_memory = Subject::new(LogStore::open(MemoryLog::new()).expect("opens"), ());
+        let (expected, end) = play(&in_memory, seed, 250).await;
+        let on_disk = make().await;
+        let (answered, _) = play(&on_disk, seed, 250).await;
+        for (number, (answered, expected)) in answered.iter().zip(&expected).enumerate() {
+            assert_eq!(answered, expected, "answer {number} of seed {seed}");
+        }
+        let observed = observe(on_disk.store(), end).await;
+        assert_eq!(observed, observe(in_memory.store(), end).await, "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn it_answers_the_same_when_it_is_opened_again() {
+    let home = tempfile::tempdir().expect("a directory");
+    for seed in 0..6 {
+        let directory = home.path().join(seed.to_string());
+        let open = || LogStore::open(SledLog::open(&directory).expect("opens")).expect("is whole");
+        let subject = Subject::new(open(), ());
+        let (_, end) = play(&subject, seed, 250).await;
+        let before = observe(subject.store(), end).await;
+        drop(subject);
+        for _ in 0..2 {
+            let again = open();
+            assert_eq!(observe(&again, end).await, before, "seed {seed}");
+            check(&again, end).await;
+        }
+    }
+}

@@ -17,8 +17,11 @@ pub mod law;
 pub mod lists;
 pub mod mails;
 pub mod operations;
+mod play;
 mod subject;
 
+pub use law::{Observed, check, observe};
+pub use play::play;
 pub use subject::Subject;
 
 /// Makes a `#[tokio::test]` of each test of the suite, in a module for each group. The argument names an

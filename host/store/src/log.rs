@@ -53,7 +53,7 @@ pub trait Log: Send + 'static {
     /// What reads while the owner writes.
     fn reader(&self) -> Arc<dyn LogReader>;
 
-    /// Hands every record over, a run's journal in its order.
+    /// Hands every record over, a run's journal in its order. Comes before the first append.
     fn scan(&mut self, visit: &mut dyn FnMut(Record)) -> Result<(), LogError>;
 
     /// Writes the records of one command: after a crash either all of them are there or none.

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use jobmill_core::journal::{Entry, EntryKind};
 use jobmill_core::{Json, RunId, Timestamp, Version};
-use jobmill_store::conformance::{Subject, law};
+use jobmill_store::conformance::{Subject, check, observe, play};
 use jobmill_store::{
     Enqueued, Log, LogError, LogReader, LogStore, MemoryLog, NewRun, Query, Record, Room, RunFilter, Store, StoreError,
 };
@@ -168,12 +168,12 @@ async fn what_was_acknowledged_survives_a_crash_after_any_command() {
     for commands in (0..300).step_by(7) {
         let log = MemoryLog::new();
         let subject = Subject::new(open(&log), ());
-        let (_, end) = law::play(&subject, commands, usize::try_from(commands).expect("few")).await;
-        let before = law::observe(subject.store(), end).await;
+        let (_, end) = play(&subject, commands, usize::try_from(commands).expect("few")).await;
+        let before = observe(subject.store(), end).await;
         log.crash();
         let reopened = open(&log);
-        assert_eq!(law::observe(&reopened, end).await, before, "after {commands} commands");
-        law::check(&reopened, end).await;
+        assert_eq!(observe(&reopened, end).await, before, "after {commands} commands");
+        check(&reopened, end).await;
     }
 }
 

@@ -115,7 +115,7 @@ fn has_bare_line_end(bytes: &[u8]) -> bool {
 pub(super) mod tests {
     use jobmill_core::mail::Mailbox;
     use jobmill_core::{MailId, Timestamp};
-    use mail_parser::{MessageParser, MimeHeaders, PartType};
+    use mailparse::{MailAddr, MailHeaderMap as _, ParsedMail, parse_mail};
     use proptest::prelude::*;
 
     use super::*;
@@ -145,6 +145,17 @@ pub(super) mod tests {
 
     fn written(mail: &Mail) -> String {
         String::from_utf8(mime(mail).expect("can be written")).expect("ASCII")
+    }
+
+    fn read(text: &str) -> ParsedMail<'_> {
+        parse_mail(text.as_bytes()).expect("a mail")
+    }
+
+    /// The body of the part of this media type, with `\n` as its line end and none at its end.
+    pub(crate) fn body(text: &str, media_type: &str) -> String {
+        let read = read(text);
+        let part = read.parts().find(|part| part.ctype.mimetype == media_type).expect("the part");
+        part.get_body().expect("decodes").replace("\r\n", "\n").trim_end().to_owned()
     }
 
     fn header_names(text: &str) -> Vec<&str> {
@@ -181,9 +192,8 @@ pub(super) mod tests {
     fn text_and_html_are_alternatives_and_one_of_them_may_stand_alone() {
         let both = written(&mail());
         assert!(both.contains("Content-Type: multipart/alternative;"), "{both}");
-        let read = MessageParser::default().parse(both.as_bytes()).expect("a mail");
-        assert_eq!(read.body_text(0).as_deref().map(str::trim_end), Some("Hello Ada,\r\nwelcome."));
-        assert_eq!(read.body_html(0).as_deref().map(str::trim_end), Some("<p>Hello Ada</p>"));
+        assert_eq!(body(&both, "text/plain"), "Hello Ada,\nwelcome.");
+        assert_eq!(body(&both, "text/html"), "<p>Hello Ada</p>");
         let mut mail = mail();
         mail.message.text = String::new();
         assert!(written(&mail).contains("Content-Type: text/html; charset=utf-8\r\n"));
@@ -200,10 +210,12 @@ pub(super) mod tests {
             mail.message.subject = words.to_owned();
             mail.message.to.name = Some(words.to_owned());
             let text = written(&mail);
-            let read = MessageParser::default().parse(text.as_bytes()).expect("a mail");
-            assert_eq!(read.subject(), Some(words), "{text}");
-            let to = read.to().and_then(|to| to.first()).expect("a recipient");
-            assert_eq!((to.name(), to.address()), (Some(words), Some("ada@example.com")), "{text}");
+            let read = read(&text);
+            assert_eq!(read.headers.get_first_value("Subject").as_deref(), Some(words), "{text}");
+            let to = read.headers.get_first_header("To").expect("a recipient");
+            let to = mailparse::addrparse_header(to).expect("an address");
+            let [MailAddr::Single(to)] = to.as_slice() else { panic!("one recipient in {text}") };
+            assert_eq!((to.display_name.as_deref(), to.addr.as_str()), (Some(words), "ada@example.com"), "{text}");
         }
     }
 
@@ -218,11 +230,12 @@ pub(super) mod tests {
         }];
         let text = written(&mail);
         assert!(text.contains("Content-Type: multipart/mixed;"), "{text}");
-        let read = MessageParser::default().parse(text.as_bytes()).expect("a mail");
-        let attachment = read.attachment(0).expect("an attachment");
-        assert_eq!(attachment.attachment_name(), Some("Rechnung \"März\".pdf"));
-        assert!(matches!(&attachment.body, PartType::Binary(bytes) if bytes.as_ref() == content), "{text}");
-        assert_eq!(read.body_html(0).as_deref().map(str::trim_end), Some("<p>Hello Ada</p>"));
+        let read = read(&text);
+        let attachment = read.parts().find(|part| part.ctype.mimetype == "application/pdf").expect("an attachment");
+        let name = attachment.get_content_disposition().params.get("filename").cloned();
+        assert_eq!(name.as_deref(), Some("Rechnung \"März\".pdf"), "{text}");
+        assert!(attachment.get_body_raw().expect("decodes") == content, "{text}");
+        assert_eq!(body(&text, "text/html"), "<p>Hello Ada</p>");
     }
 
     #[test]
@@ -232,8 +245,7 @@ pub(super) mod tests {
         mail.message.text = format!("{}\n.\n{}\n", "x".repeat(10_000), "ä".repeat(10_000));
         let text = written(&mail);
         assert!(text.split("\r\n").all(|line| line.len() <= 78), "{text}");
-        let read = MessageParser::default().parse(text.as_bytes()).expect("a mail");
-        assert_eq!(read.body_text(0).expect("a text").replace("\r\n", "\n").trim_end(), mail.message.text.trim_end());
+        assert_eq!(body(&text, "text/plain"), mail.message.text.trim_end());
     }
 
     #[test]
@@ -274,13 +286,14 @@ pub(super) mod tests {
             prop_assume!(mail.message.check().is_ok());
             let written = written(&mail);
             prop_assert!(written.split("\r\n").all(|line| line.len() <= 998));
-            let read = MessageParser::default().parse(written.as_bytes()).expect("a mail");
-            prop_assert_eq!(read.to().map(|to| to.iter().count()), Some(1));
+            let read = read(&written);
+            let to = mailparse::addrparse_header(read.headers.get_first_header("To").expect("a recipient"));
+            prop_assert_eq!(to.expect("an address").count_addrs(), 1);
             let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-            prop_assert_eq!(words(read.subject().unwrap_or_default()), words(&mail.message.subject));
-            let arrived = read.body_text(0).expect("a text").replace("\r\n", "\n");
+            let subject = read.headers.get_first_value("Subject").unwrap_or_default();
+            prop_assert_eq!(words(&subject), words(&mail.message.subject));
             let sent = mail.message.text.replace("\r\n", "\n");
-            prop_assert_eq!(arrived.trim_end(), sent.trim_end());
+            prop_assert_eq!(body(&written, "text/plain"), sent.trim_end());
             prop_assert!(header_names(&written).iter().all(|name| *name != "Bcc" && *name != "Cc"));
         }
     }

@@ -136,11 +136,6 @@ impl Mailer {
         &self.from
     }
 
-    /// The failures planned for sends.
-    pub fn faults(&self) -> &Arc<Faults> {
-        &self.faults
-    }
-
     /// Whether a delivery has to be on the record before it begins. A capture is wholly a write to our own store,
     /// so it needs no intent.
     pub fn needs_intent(&self) -> bool {
@@ -193,10 +188,10 @@ mod tests {
         let sink = sink::Sink::start([]).await;
         for mode in [MailMode::Capture, MailMode::Smtp(sink.settings())] {
             let mailer = mailer(mode, "shop@shop.example").expect("usable");
-            mailer.faults().fail_next(1, FaultKind::Permanent);
+            mailer.faults.fail_next(1, FaultKind::Permanent);
             let permanent = mailer.deliver(&mime::tests::mail()).await;
             assert_eq!(permanent, Err(MailError::Rejected { reply: INJECTED.to_owned() }));
-            mailer.faults().fail_next(1, FaultKind::Transient);
+            mailer.faults.fail_next(1, FaultKind::Transient);
             let transient = mailer.deliver(&mime::tests::mail()).await;
             assert!(matches!(transient, Err(MailError::Unavailable { .. })));
             assert!(mailer.deliver(&mime::tests::mail()).await.is_ok());

@@ -11,7 +11,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::Context;
 use crate::args::Format;
-use crate::config::arguments::Places;
+use crate::config::arguments::{ConfigFile, Places};
 use crate::examine::{Examined, Examiner};
 use crate::failure::{Exit, Failure};
 use crate::output;
@@ -27,6 +27,8 @@ pub(crate) struct Build {
     /// The directory of compiled jobs
     #[arg(long, value_name = "DIR")]
     hopper: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigFile,
     /// Without the names of functions, which the trace of a trap shows: smaller files
     #[arg(long)]
     release: bool,
@@ -43,7 +45,7 @@ struct Built {
 
 impl Build {
     pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
-        let places = Places { hopper: self.hopper, ..Places::default() };
+        let places = Places { file: self.config, hopper: self.hopper, ..Places::default() };
         let config = places.load("build", &[])?.config;
         let crates = crates(&self.directories)?;
         let mut progress = |line: &str| context.output.note(&line.dimmed().to_string());

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::Context;
 use super::jobs::delays;
 use crate::api::JobView;
-use crate::config::arguments::Places;
+use crate::config::arguments::{ConfigFile, Places};
 use crate::examine::{Examined, Examiner};
 use crate::failure::{Exit, Failure};
 use crate::output;
@@ -29,6 +29,8 @@ pub(crate) struct Check {
     /// The component
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
 }
 
 /// What is compared: every member by its name, as JSON.
@@ -55,7 +57,7 @@ struct Change {
 
 impl Check {
     pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
-        let loaded = Places::default().load("check", &[])?;
+        let loaded = Places { file: self.config, ..Places::default() }.load("check", &[])?;
         let examined = Examiner::new(loaded.config.jobs)?.examine(&self.file)?;
         let serving = serving(context, examined.job.id.as_str());
         let members = members(&examined);

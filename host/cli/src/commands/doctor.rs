@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
-use jobmill_forge::{Packages, Toolchain};
+use jobmill_forge::Toolchain;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -87,7 +87,7 @@ impl Doctor {
             store(&config, &holder),
             disk(&config.data),
             mail(&config),
-            toolchain(context),
+            toolchain(),
         ];
         let items: Result<Vec<Box<RawValue>>, _> = findings.iter().map(to_raw_value).collect();
         let items = items.map_err(|error| Failure::new("doctor", format!("the findings can't be written: {error}")))?;
@@ -260,8 +260,8 @@ fn reach(host: &str, port: u16) -> Finding {
     }
 }
 
-fn toolchain(context: &Context) -> Finding {
-    match Toolchain::find(Packages::Keep, &mut |line| context.output.note(line)) {
+fn toolchain() -> Finding {
+    match Toolchain::at_hand() {
         Ok(toolchain) => Finding::good("toolchain", toolchain.summary()),
         // A machine that only serves needs no compiler.
         Err(error) => Finding::notice("toolchain", "jobs can't be compiled on this machine", error.to_string()),

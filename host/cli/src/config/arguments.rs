@@ -6,15 +6,24 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Loaded;
+use super::keys::PREFIX;
 use super::layers::Sources;
 use crate::failure::Failure;
+
+/// Where the configuration is.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration file; ./jobmill.toml if there
+    #[arg(long, value_name = "FILE", env = "JOBMILL_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+}
 
 /// Where the configuration and what it names is.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Places {
-    /// The configuration file; ./jobmill.toml if there
-    #[arg(long, value_name = "FILE", env = "JOBMILL_CONFIG", hide_env_values = true)]
-    pub(crate) config: Option<PathBuf>,
+    /// The configuration file.
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
     /// The address to listen on
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
@@ -49,7 +58,7 @@ impl Places {
         Loaded::read(&Sources {
             command,
             command_defaults: defaults.to_vec(),
-            file: self.config.clone(),
+            file: self.file.config.clone(),
             directory: PathBuf::from("."),
             variables: variables()?,
             flags,
@@ -67,7 +76,7 @@ fn text(path: &Path, flag: &str) -> Result<String, Failure> {
 fn variables() -> Result<Vec<(String, String)>, Failure> {
     let ours = std::env::vars_os().filter_map(|(name, value)| {
         let name = name.into_string().ok()?;
-        name.starts_with("JOBMILL_").then_some((name, value))
+        name.starts_with(PREFIX).then_some((name, value))
     });
     ours.map(|(name, value)| match value.into_string() {
         Ok(value) => Ok((name, value)),

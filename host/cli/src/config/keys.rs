@@ -59,6 +59,9 @@ pub(crate) const KEYS: &[Key] = &[
     key("jobs.*.backoff.jitter", Kind::Number, None),
 ];
 
+/// What every variable begins with.
+pub(crate) const PREFIX: &str = "JOBMILL_";
+
 /// Where a secret may be instead of in the file.
 pub(crate) const SECRET_PLACES: [&str; 2] = ["file", "env"];
 
@@ -113,20 +116,22 @@ pub(crate) fn nearest(path: &[String]) -> Option<String> {
 /// The known variable that a person most likely meant.
 pub(crate) fn nearest_variable(variable: &str) -> Option<String> {
     let short = SHORT_VARIABLES.iter().map(|(name, _)| (*name).to_owned());
-    let long = KEYS.iter().map(|key| variable_of(key.path));
-    most_alike(variable, short.chain(long))
+    let known = short.chain(KEYS.iter().map(|key| variable_of(key.path)));
+    // Without what they all begin with, which would make anything look alike.
+    let rest = |name: &str| name.trim_start_matches(PREFIX).to_owned();
+    most_alike(&rest(variable), known.map(|name| rest(&name))).map(|nearest| format!("{PREFIX}{nearest}"))
 }
 
 /// `JOBMILL_SECTION__KEY`.
 pub(crate) fn variable_of(path: &str) -> String {
-    format!("JOBMILL_{}", path.replace('-', "_").replace('.', "__").to_uppercase())
+    format!("{PREFIX}{}", path.replace('-', "_").replace('.', "__").to_uppercase())
 }
 
 fn most_alike(wanted: &str, known: impl Iterator<Item = String>) -> Option<String> {
     known
         .map(|known| (strsim::damerau_levenshtein(&known, wanted), known))
         .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= wanted.len() / 2)
+        .filter(|(distance, _)| *distance <= wanted.len() / 3)
         .map(|(_, known)| known)
 }
 
@@ -158,5 +163,6 @@ mod tests {
         assert_eq!(nearest(&path("jobs.a.retrys")).as_deref(), Some("jobs.a.retries"));
         assert_eq!(nearest(&path("x")), None);
         assert_eq!(nearest_variable("JOBMILL_HOPER").as_deref(), Some("JOBMILL_HOPPER"));
+        assert_eq!(nearest_variable("JOBMILL_FOO"), None);
     }
 }

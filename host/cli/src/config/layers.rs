@@ -90,7 +90,7 @@ impl Sources {
     fn variable_layers(&self, secrets_in_variables: &[String]) -> Result<Vec<Layer>, Failure> {
         let mut layers = Vec::new();
         for (name, text) in &self.variables {
-            if !name.starts_with("JOBMILL_") || secrets_in_variables.contains(name) {
+            if !name.starts_with(keys::PREFIX) || secrets_in_variables.contains(name) {
                 continue;
             }
             let short = keys::SHORT_VARIABLES.iter().find(|(short, _)| short == name);
@@ -124,7 +124,7 @@ impl Layer {
 
 /// `JOBMILL_JOBS__WELCOME_EMAIL__RETRIES` is `jobs.welcome-email.retries`: job ids have no underscore.
 fn variable_path(name: &str) -> Vec<String> {
-    let path = name.trim_start_matches("JOBMILL_").to_lowercase();
+    let path = name.trim_start_matches(keys::PREFIX).to_lowercase();
     let mut path: Vec<String> = path.split("__").map(str::to_owned).collect();
     if path.first().is_some_and(|section| section == "jobs")
         && let Some(job) = path.get_mut(1)

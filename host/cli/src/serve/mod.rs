@@ -132,9 +132,10 @@ async fn run(parts: Parts, config: &Config, purpose: Purpose, context: &Context)
             rebuild::start(jobs, config.hopper.dir.clone(), context);
         }
     }
-    let server = tokio::spawn(serve_http(listener, handle, settings));
+    let server = tokio::spawn(serve_http(listener, handle.clone(), settings));
     let ended = engine.run().await;
-    // The engine has told everyone to stop; requests under way are still answered.
+    // An engine that could not start has told nobody to stop. Requests under way are still answered.
+    handle.shutdown();
     let answered = server.await;
     beside.abort_all();
     ended.map_err(|error| Failure::new("engine-failed", error.to_string()))?;

@@ -99,7 +99,7 @@ impl Rebuilder {
     }
 
     fn failed(&self, what: &str, error: &ForgeError) {
-        self.output.note(&format!("{} {what}; what was loaded serves on\n{error}", "✗".red()));
+        self.output.note(&format!("{} {what}; what was loaded serves on\n{}", "✗".red(), error.to_string().trim_end()));
     }
 }
 

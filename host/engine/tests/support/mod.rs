@@ -207,7 +207,7 @@ impl Mill {
     }
 
     pub(crate) async fn finished(&self, run: RunId) -> RunRecord {
-        watchdog(self.handle.wait_final(run, Duration::from_secs(86_400))).await.expect("readable").expect("final")
+        watchdog(self.handle.wait_final(run, Duration::from_hours(24))).await.expect("readable").expect("final")
     }
 
     /// Stops the engine and gives back what survives it.

@@ -7,7 +7,7 @@ pub(crate) mod orders;
 pub(crate) mod steps;
 pub(crate) mod wasi;
 
-use jobmill_store::RecordError;
+use jobmill_engine::RecordError;
 
 use crate::bindings::since_0_1::jobmill::job::types;
 use crate::state::HostState;

@@ -49,6 +49,8 @@ struct Lines {
     bytes: usize,
     /// The unfinished line of each stream.
     open: [Vec<u8>; 2],
+    /// What was said last on standard error.
+    last_words: Option<String>,
 }
 
 impl Output {
@@ -66,8 +68,8 @@ impl Output {
         lock(&self.lines).drain(context);
     }
 
-    /// Moves everything to the log.
-    pub(crate) fn move_rest(self, context: &mut AttemptContext) {
+    /// Moves everything to the log. Answers what was said last on standard error: a guest that gives up says why.
+    pub(crate) fn move_rest(self, context: &mut AttemptContext) -> Option<String> {
         let mut lines = lock(&self.lines);
         let now = self.clock.now();
         for level in [LogLevel::Stdout, LogLevel::Stderr] {
@@ -76,6 +78,7 @@ impl Output {
             }
         }
         lines.drain(context);
+        lines.last_words.take()
     }
 }
 
@@ -102,13 +105,16 @@ impl Lines {
 
     fn finish_line(&mut self, level: LogLevel, now: Timestamp) {
         let line = std::mem::take(self.open(level));
+        let text = String::from_utf8_lossy(&line);
+        let message = printable(text.strip_suffix('\r').unwrap_or(&text));
+        if level == LogLevel::Stderr && is_telling(&message) {
+            self.last_words = Some(limits::truncate(&message, limits::ERROR_TEXT_BYTES).to_owned());
+        }
         if self.whole.len() >= limits::LOG_LINES || self.bytes >= limits::LOG_BYTES {
             self.dropped += 1;
             return;
         }
-        self.bytes += line.len();
-        let text = String::from_utf8_lossy(&line);
-        let message = printable(text.strip_suffix('\r').unwrap_or(&text));
+        self.bytes += message.len();
         self.whole.push(LogLine { at: now, level, message, fields: Vec::new() });
     }
 
@@ -117,6 +123,12 @@ impl Lines {
         self.whole.drain(..).for_each(|line| context.log(line));
         context.drop_log_lines(std::mem::take(&mut self.dropped));
     }
+}
+
+/// Whether a line may be the reason why a guest gave up: not a frame of a stack, which languages indent, and not
+/// Rust's note on how to see one.
+fn is_telling(line: &str) -> bool {
+    !line.is_empty() && !line.starts_with([' ', '\t']) && !line.starts_with("note: ")
 }
 
 /// One standard stream.

@@ -1,6 +1,7 @@
 //! A runtime over a store in memory and a clock that stands still, and the engine's part of an attempt.
 //! It decides nothing that the engine decides: transitions are `core`'s.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use jobmill_core::order::{Money, Order, OrderStatus};
 use jobmill_core::time::Sleep;
 use jobmill_core::{Backoff, Clock, Entropy, Json, Outcome, RunId, Timestamp, Version, transition};
 use jobmill_engine::{AttemptContext, Loaded, Loader, Stop};
-use jobmill_runtime::{InDoubt, Runtime, RuntimeSettings};
+use jobmill_runtime::{InDoubt, Runtime, RuntimeError, RuntimeSettings};
 use jobmill_store::{LogStore, MemoryLog, NewRun, Query, Room, RunRecord, Store};
 use tokio::sync::watch;
 
@@ -21,7 +22,7 @@ use crate::guest::Guest;
 /// The wall-clock budget of every attempt here, on the standing clock.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 /// What a test may take in real time.
-const WATCHDOG: Duration = Duration::from_secs(60);
+const WATCHDOG: Duration = Duration::from_mins(1);
 
 /// A clock that moves only when it is told to.
 pub(crate) struct ManualClock {
@@ -96,6 +97,23 @@ impl Bench {
     }
 
     pub(crate) fn with(mode: MailMode, in_doubt: InDoubt) -> Self {
+        Self::start(mode, in_doubt, None).expect("the runtime starts")
+    }
+
+    /// Compiled code is kept in this directory.
+    pub(crate) fn keeping_code_in(directory: &Path) -> Self {
+        Self::start(MailMode::Capture, InDoubt::Resend, Some(directory)).expect("the runtime starts")
+    }
+
+    /// Why compiled code can't be kept there.
+    pub(crate) fn refused_cache(directory: &Path) -> String {
+        match Self::start(MailMode::Capture, InDoubt::Resend, Some(directory)) {
+            Ok(_) => panic!("the runtime starts"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn start(mode: MailMode, in_doubt: InDoubt, cache_directory: Option<&Path>) -> Result<Self, RuntimeError> {
         let log = MemoryLog::new();
         let store: Arc<dyn Store> = Arc::new(LogStore::open(log.clone()).expect("an empty log"));
         let (mail_faults, order_faults): (Arc<Faults>, Arc<Faults>) = Default::default();
@@ -105,29 +123,15 @@ impl Bench {
         let orders = Orders::embedded(query, Arc::clone(&order_faults));
         let runtime = Runtime::new(RuntimeSettings {
             concurrency: 2,
-            cache_directory: None,
+            cache_directory: cache_directory.map(Path::to_owned),
             mailer: Arc::new(mailer),
             orders: Arc::new(orders),
             in_doubt,
-        })
-        .expect("the runtime starts");
-        Self {
-            clock: Arc::new(ManualClock::new()),
-            store,
-            log,
-            mail_faults,
-            order_faults,
-            entropy: Arc::default(),
-            runtime,
-        }
+        })?;
+        let (clock, entropy) = (Arc::new(ManualClock::new()), Arc::default());
+        Ok(Self { clock, store, log, mail_faults, order_faults, entropy, runtime })
     }
 
-    pub(crate) async fn load_bytes(&self, b: Vec<u8>) -> Loaded {
-        match self.runtime.load(b).await {
-            Ok(l) => l,
-            Err(e) => panic!("{e}"),
-        }
-    }
     pub(crate) async fn load(&self, guest: &Guest) -> Loaded {
         match self.runtime.load(guest.component()).await {
             Ok(loaded) => loaded,

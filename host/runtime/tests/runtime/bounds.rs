@@ -5,7 +5,7 @@ use jobmill_engine::Stop;
 
 use crate::bench::{Bench, TIMEOUT, output};
 use crate::guest::{DATA, Guest};
-use crate::outcomes::failure;
+use crate::outcomes::{WRITE, failure};
 
 const LOG: &str = "(param i32 i32 i32 i32 i32)";
 const LOG_CALL: &str = "(call $log (i32.const 2) (i32.const 2048) (i32.const 1) (i32.const 0) (i32.const 0))";
@@ -38,8 +38,9 @@ async fn endless_recursion_is_a_trap_with_or_without_host_calls() {
     assert_eq!(failure(&outcome).1, "wasm trap: call stack exhausted");
     // Large frames, so that the stack is full before the host calls are used up.
     let locals = "(local v128)".repeat(200);
-    let sets: String = (0..200).map(|n| format!("(local.set {n} (v128.load (i32.const {})))", n * 16)).collect();
-    let gets: String = (0..200).map(|n| format!("(v128.store (i32.const {}) (local.get {n}))", n * 16)).collect();
+    let each = |write: fn(usize) -> String| (0..200).map(write).collect::<Vec<_>>().concat();
+    let sets = each(|n| format!("(local.set {n} (v128.load (i32.const {})))", n * 16));
+    let gets = each(|n| format!("(v128.store (i32.const {}) (local.get {n}))", n * 16));
     let calling = Guest::new("(call $again) (call $done)")
         .import("log", "log", "$log", LOG)
         .item(&format!("(func $again {locals} {sets} {LOG_CALL} (call $again) {gets})"));
@@ -71,12 +72,7 @@ async fn a_flood_of_prints_ends_and_leaves_a_bounded_log() {
     )
     .data(DATA, &"x\n".repeat(2_000))
     .import_from("wasi:cli/stdout@0.2.0", "get-stdout", "$stdout", "(result i32)")
-    .import_from(
-        "wasi:io/streams@0.2.0",
-        "[method]output-stream.blocking-write-and-flush",
-        "$write",
-        "(param i32 i32 i32 i32)",
-    );
+    .import_from("wasi:io/streams@0.2.0", WRITE, "$write", "(param i32 i32 i32 i32)");
     let bench = Bench::new();
     let loaded = bench.load(&guest).await;
     bench.enqueue("{}").await;

@@ -10,19 +10,27 @@ use wit_parser::Resolve;
 /// Where a guest's own data may lie: above its descriptor and its result, below its heap.
 pub(crate) const DATA: usize = 2048;
 
+/// Where guests keep the result of a host call.
+pub(crate) const RESULT: usize = 4096;
+
+/// What a guest does first to fail its first attempt, transiently.
+pub(crate) const FAIL_FIRST: &str = "(if (i32.eq (local.get $attempt) (i32.const 1))
+    (then (return (call $fail (i32.const 0) (i32.const 2048) (i32.const 2)))))";
+
 /// Interfaces that guests here import beside ours; the parts of them that are used.
-const OTHERS: &str = r#"
+const OTHERS: &str = "
 package test:others;
 world others {
     include jobmill:job/job@VERSION;
     import wasi:cli/exit@0.2.0;
     import wasi:cli/environment@0.2.0;
     import wasi:cli/stdout@0.2.0;
+    import wasi:cli/stderr@0.2.0;
     import wasi:clocks/monotonic-clock@0.2.0;
     import wasi:random/random@0.2.0;
     import acme:kv/store@1.0.0;
 }
-"#;
+";
 const WASI_IO: &str = "
 package wasi:io@0.2.0;
 interface error { resource error; }
@@ -38,6 +46,7 @@ package wasi:cli@0.2.0;
 interface exit { exit: func(status: result); }
 interface environment { get-environment: func() -> list<tuple<string, string>>; }
 interface stdout { use wasi:io/streams@0.2.0.{output-stream}; get-stdout: func() -> output-stream; }
+interface stderr { use wasi:io/streams@0.2.0.{output-stream}; get-stderr: func() -> output-stream; }
 ";
 const WASI_CLOCKS: &str = "
 package wasi:clocks@0.2.0;
@@ -82,6 +91,19 @@ impl Guest {
             run: run.to_owned(),
             version: "0.1.0",
         }
+    }
+
+    /// A guest whose functions `$good` and `$bad` give the number n as the output `n` or `-n`.
+    pub(crate) fn counting(run: &str) -> Self {
+        Self::new(run).item(
+            "(func $good (param $n i32) (result i32)
+               (i32.store8 (i32.const 2000) (i32.add (i32.const 48) (local.get $n)))
+               (call $output (i32.const 2000) (i32.const 1)))
+             (func $bad (param $n i32) (result i32)
+               (i32.store8 (i32.const 2001) (i32.const 45))
+               (i32.store8 (i32.const 2002) (i32.add (i32.const 48) (local.get $n)))
+               (call $output (i32.const 2001) (i32.const 2)))",
+        )
     }
 
     /// With another body for `describe`.

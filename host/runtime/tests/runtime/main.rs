@@ -3,8 +3,9 @@
 
 mod bench;
 mod bounds;
-mod effects;
 mod guest;
 mod load;
+mod mails;
+mod orders;
 mod outcomes;
-mod scratch;
+mod steps;

@@ -9,6 +9,9 @@ use jobmill_engine::Stop;
 use crate::bench::{Bench, TIMEOUT, output};
 use crate::guest::{DATA, Guest};
 
+/// The function by which a guest prints.
+pub(crate) const WRITE: &str = "[method]output-stream.blocking-write-and-flush";
+
 /// The kind and the text of a failure, and its trace.
 pub(crate) fn failure(outcome: &Outcome) -> (FailureKind, &str, Option<&str>) {
     match outcome {
@@ -73,6 +76,22 @@ async fn a_trap_comes_with_its_backtrace() {
     let (kind, message, trace) = failure(&outcome);
     assert_eq!((kind, message), (FailureKind::Trap, "wasm trap: wasm `unreachable` instruction executed"));
     assert!(trace.expect("a trace").contains("deep"), "{trace:?}");
+}
+
+#[tokio::test]
+async fn the_last_words_on_standard_error_tell_panics_apart() {
+    let says =
+        "\nthread 'main' panicked at src/lib.rs:3:5:\nno such shop\nnote: run with `RUST_BACKTRACE=1`\n   0: frame\n";
+    let guest = Guest::new(&format!(
+        "(call $write (call $stderr) (i32.const 2048) (i32.const {}) (i32.const 4096)) (unreachable)",
+        says.len()
+    ))
+    .data(DATA, says)
+    .import_from("wasi:cli/stderr@0.2.0", "get-stderr", "$stderr", "(result i32)")
+    .import_from("wasi:io/streams@0.2.0", WRITE, "$write", "(param i32 i32 i32 i32)");
+    let outcome = Bench::new().first_attempt(&guest).await;
+    let told = "no such shop (wasm trap: wasm `unreachable` instruction executed)";
+    assert_eq!(failure(&outcome).1, told);
 }
 
 #[tokio::test]
@@ -168,7 +187,7 @@ async fn an_exit_fails_the_attempt_and_not_the_engine() {
 
 #[tokio::test]
 async fn the_environment_is_empty() {
-    let guest = Guest::new("(call $environment (i32.const 4096)) (i32.store8 (i32.const 2048) (i32.add (i32.const 48) (i32.load (i32.const 4100)))) (call $output (i32.const 2048) (i32.const 1))")
+    let guest = Guest::counting("(call $environment (i32.const 4096)) (call $good (i32.load (i32.const 4100)))")
         .import_from("wasi:cli/environment@0.2.0", "get-environment", "$environment", "(param i32)");
     assert_eq!(output(&Bench::new().first_attempt(&guest).await), "0");
 }
@@ -188,12 +207,7 @@ async fn what_is_logged_and_printed_stands_in_the_runs_log_in_order() {
     .data(2096, "f\nx!")
     .import("log", "log", "$log", "(param i32 i32 i32 i32 i32)")
     .import_from("wasi:cli/stdout@0.2.0", "get-stdout", "$stdout", "(result i32)")
-    .import_from(
-        "wasi:io/streams@0.2.0",
-        "[method]output-stream.blocking-write-and-flush",
-        "$write",
-        "(param i32 i32 i32 i32)",
-    );
+    .import_from("wasi:io/streams@0.2.0", WRITE, "$write", "(param i32 i32 i32 i32)");
     let bench = Bench::new();
     let loaded = bench.load(&guest).await;
     bench.enqueue("{}").await;

@@ -152,7 +152,7 @@ pub async fn many_dead_runs_are_put_back_spread_over_a_time(subject: Subject) {
         dead.push(subject.dead("welcome", "no such user", at(number)).await);
     }
     let other = subject.dead("refund", "no such user", at(9)).await;
-    let spread = Duration::from_secs(60);
+    let spread = Duration::from_mins(1);
     let filter = DeadFilter { job: Some(job("welcome")), ..DeadFilter::default() };
     let outcome = subject.store().requeue_many(filter, spread, false, at(10)).await.expect("requeues");
     assert_eq!((outcome.matched, &outcome.changed), (4, &dead));

@@ -1,22 +1,24 @@
 //! Records for the tests of the log.
 //! They tell no sensible story: the log keeps whatever it is given.
 
+use std::path::Path;
+
 use jobmill_core::journal::{EffectKey, Enqueued, Entry, EntryKind, EventReference};
 use jobmill_core::order::{Money, Order, OrderStatus};
 use jobmill_core::{Json, MailId, RunId, Timestamp};
 use jobmill_store::{Log, LogError, Record};
 use jobmill_store_sled::SledLog;
 
-pub fn run(number: u8) -> RunId {
-    RunId::from_bytes([number; 16])
+pub(crate) fn run(number: u32) -> RunId {
+    RunId::from_bytes((u128::from(number) << 96).to_be_bytes())
 }
 
-pub fn entry(kind: EntryKind) -> Entry {
+pub(crate) fn entry(kind: EntryKind) -> Entry {
     Entry { at: Timestamp::from_millis(1_772_355_600_007), kind }
 }
 
 /// The beginning of a journal, with a payload of about so many bytes.
-pub fn enqueued(number: u8, payload_bytes: usize) -> Record {
+pub(crate) fn enqueued(number: u32, payload_bytes: usize) -> Record {
     let enqueued = Enqueued {
         job: "welcome-email".parse().expect("a job id"),
         queue: "default".to_owned(),
@@ -35,21 +37,21 @@ pub fn enqueued(number: u8, payload_bytes: usize) -> Record {
 }
 
 /// One more entry of a journal.
-pub fn step(number: u8, first: u32) -> Record {
+pub(crate) fn step(number: u32, first: u32) -> Record {
     let name = format!("step {first}");
     let entries = vec![entry(EntryKind::StepCompleted { name, value: Json::empty_object() })];
     Record::Journal { run: run(number), first, entries }
 }
 
 /// An entry with an effect.
-pub fn order_updated(number: u8, first: u32) -> Record {
+pub(crate) fn order_updated(number: u32, first: u32) -> Record {
     let patch = jobmill_core::order::OrderPatch { status: Some(OrderStatus::Refunded), ..Default::default() };
     let key = EffectKey::order("order_1", &patch, 0);
     let entries = vec![entry(EntryKind::OrderUpdated { key, order: "order_1".to_owned(), patch })];
     Record::Journal { run: run(number), first, entries }
 }
 
-pub fn event(id: &str, data_bytes: usize) -> Record {
+pub(crate) fn event(id: &str, data_bytes: usize) -> Record {
     let reference = EventReference {
         id: id.parse().expect("an event id"),
         name: "email/welcome".to_owned(),
@@ -60,7 +62,7 @@ pub fn event(id: &str, data_bytes: usize) -> Record {
 }
 
 /// An order with metadata of about so many bytes.
-pub fn order(id: &str, metadata_bytes: usize) -> Record {
+pub(crate) fn order(id: &str, metadata_bytes: usize) -> Record {
     Record::Order(Order {
         id: id.to_owned(),
         status: OrderStatus::Paid,
@@ -76,12 +78,19 @@ pub fn order(id: &str, metadata_bytes: usize) -> Record {
     })
 }
 
-pub fn mail_cleared(number: u8) -> Record {
+pub(crate) fn mail_cleared(number: u8) -> Record {
     Record::MailCleared { up_to: MailId::from_bytes([number; 16]) }
 }
 
+/// An open log that was found whole.
+pub(crate) fn open(directory: &Path) -> SledLog {
+    let mut log = SledLog::open(directory).expect("opens");
+    scan(&mut log).expect("is whole");
+    log
+}
+
 /// Appends each command and syncs once.
-pub fn write(log: &mut SledLog, commands: &[&[Record]]) {
+pub(crate) fn write(log: &mut SledLog, commands: &[&[Record]]) {
     for command in commands {
         log.append(command).expect("appends");
     }
@@ -89,7 +98,7 @@ pub fn write(log: &mut SledLog, commands: &[&[Record]]) {
 }
 
 /// Everything that the log holds.
-pub fn scan(log: &mut SledLog) -> Result<Vec<Record>, LogError> {
+pub(crate) fn scan(log: &mut SledLog) -> Result<Vec<Record>, LogError> {
     let mut records = Vec::new();
     log.scan(&mut |record| records.push(record))?;
     Ok(records)

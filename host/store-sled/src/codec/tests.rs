@@ -1,0 +1,286 @@
+//! Every record reads back as it was written, and no other bytes read as a record.
+//! Samples are drawn from every variant and member, so that a member that does not survive its encoding shows.
+
+use jobmill_core::journal::{EffectKey, Enqueued, EntryKind, Finished, LogLevel, LogLine, Started};
+use jobmill_core::mail::{Attachment, Mail, MailStatus, Mailbox, Message};
+use jobmill_core::order::{Money, Order, OrderItem, OrderPatch, OrderStatus};
+use jobmill_core::run::AttemptOutcome;
+use jobmill_core::{AttemptError, FailureKind, JobId, RunState, Version};
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+
+use super::*;
+
+fn text() -> BoxedStrategy<String> {
+    prop_oneof![any::<String>(), "[a-z0-9 ]{0,40}", Just("x".repeat(300))].boxed()
+}
+
+fn json() -> BoxedStrategy<Json> {
+    prop_oneof![
+        text().prop_map(|text| Json::of(&text).expect("a document")),
+        any::<i64>().prop_map(|number| Json::of(&number).expect("a document")),
+        Just(Json::parse("{ \"b\":1.00, \"a\" : [ null ] }").expect("a document")),
+        Just(Json::of(&"y".repeat(70_000)).expect("a document")),
+    ]
+    .boxed()
+}
+
+fn time() -> BoxedStrategy<Timestamp> {
+    any::<u64>().prop_map(Timestamp::from_millis).boxed()
+}
+
+fn run_id() -> BoxedStrategy<RunId> {
+    any::<[u8; 16]>().prop_map(RunId::from_bytes).boxed()
+}
+
+fn event_id() -> BoxedStrategy<EventId> {
+    "[ -~äöü€]{1,64}".prop_map(|id| id.parse().expect("an event id")).boxed()
+}
+
+fn reference() -> BoxedStrategy<EventReference> {
+    (event_id(), text(), time()).prop_map(|(id, name, ts)| EventReference { id, name, ts }).boxed()
+}
+
+fn enqueued() -> BoxedStrategy<EntryKind> {
+    let job = "[a-z0-9][a-z0-9-]{0,63}".prop_map(|id| id.parse::<JobId>().expect("a job id"));
+    let first = (job, text(), any::<u8>(), json(), any::<u32>(), time());
+    let second = (of(reference()), vec(text(), 0..4), of(text()), of(text()), of(any::<[u8; 32]>()), of(run_id()));
+    let enqueued = (first, second).prop_map(|((job, queue, priority, payload, max_attempts, scheduled_at), second)| {
+        let (event, tags, unique_key, idempotency_key, request_digest, rerun_of) = second;
+        EntryKind::Enqueued(Box::new(Enqueued {
+            job,
+            queue,
+            priority,
+            payload,
+            max_attempts,
+            scheduled_at,
+            event,
+            tags,
+            unique_key,
+            idempotency_key,
+            request_digest,
+            rerun_of,
+        }))
+    });
+    enqueued.boxed()
+}
+
+fn mailbox() -> BoxedStrategy<Mailbox> {
+    (text(), of(text())).prop_map(|(address, name)| Mailbox { address, name }).boxed()
+}
+
+fn mail() -> BoxedStrategy<Box<Mail>> {
+    let attachment = (text(), text(), vec(any::<u8>(), 0..300))
+        .prop_map(|(file_name, content_type, content)| Attachment { file_name, content_type, content });
+    let parts = (text(), mailbox(), of(mailbox()), text(), text(), of(text()), vec(attachment, 0..3));
+    let headers = vec((text(), text()), 0..3);
+    let message = (parts, headers).prop_map(|(parts, headers)| {
+        let (kind, to, reply_to, subject, text, html, attachments) = parts;
+        Message { kind, to, reply_to, subject, text, html, attachments, headers }
+    });
+    let mail = (any::<[u8; 16]>(), text(), mailbox(), time(), message);
+    mail.prop_map(|(id, message_id, from, created_at, message)| {
+        Box::new(Mail { id: MailId::from_bytes(id), message_id, from, created_at, message })
+    })
+    .boxed()
+}
+
+fn mail_status() -> BoxedStrategy<MailStatus> {
+    use MailStatus::{Captured, Failed, InDoubt, Sending, Sent, Suppressed};
+    proptest::sample::select(vec![Sending, Sent, Captured, Failed, Suppressed, InDoubt]).boxed()
+}
+
+fn order_status() -> BoxedStrategy<OrderStatus> {
+    use OrderStatus::{Cancelled, Fulfilled, Paid, Pending, Refunded};
+    proptest::sample::select(vec![Pending, Paid, Fulfilled, Refunded, Cancelled]).boxed()
+}
+
+fn patch() -> BoxedStrategy<OrderPatch> {
+    (of(order_status()), of(json()), of(any::<u64>()))
+        .prop_map(|(status, metadata, expected_revision)| OrderPatch { status, metadata, expected_revision })
+        .boxed()
+}
+
+fn money() -> BoxedStrategy<Money> {
+    (any::<i64>(), "[A-Z]{3}").prop_map(|(minor, currency)| Money { minor, currency }).boxed()
+}
+
+fn order() -> BoxedStrategy<Order> {
+    let item = (text(), text(), any::<u32>(), money()).prop_map(|(sku, name, quantity, unit_price)| OrderItem {
+        sku,
+        name,
+        quantity,
+        unit_price,
+    });
+    let first = (text(), order_status(), text(), of(text()), vec(item, 0..4), money());
+    let second = (time(), of(time()), of(time()), json(), any::<u64>());
+    let order = (first, second).prop_map(|((id, status, customer_email, customer_name, items, total), second)| {
+        let (created_at, fulfilled_at, refunded_at, metadata, revision) = second;
+        Order {
+            id,
+            status,
+            customer_email,
+            customer_name,
+            items,
+            total,
+            created_at,
+            fulfilled_at,
+            refunded_at,
+            metadata,
+            revision,
+        }
+    });
+    order.boxed()
+}
+
+fn failure_kind() -> BoxedStrategy<FailureKind> {
+    use FailureKind::{
+        BadOutput, BadPayload, Denied, Host, LeaseExpired, Limit, Memory, Permanent, RetryAfter, Timeout, Transient,
+        Trap,
+    };
+    let kinds = vec![
+        Transient,
+        Permanent,
+        RetryAfter,
+        Timeout,
+        Trap,
+        Memory,
+        Limit,
+        Denied,
+        BadPayload,
+        BadOutput,
+        Host,
+        LeaseExpired,
+    ];
+    proptest::sample::select(kinds).boxed()
+}
+
+fn log_line() -> BoxedStrategy<LogLine> {
+    use LogLevel::{Debug, Error, Info, Stderr, Stdout, Trace, Warn};
+    let level = proptest::sample::select(vec![Trace, Debug, Info, Warn, Error, Stdout, Stderr]);
+    (time(), level, text(), vec((text(), text()), 0..3))
+        .prop_map(|(at, level, message, fields)| LogLine { at, level, message, fields })
+        .boxed()
+}
+
+fn finished() -> BoxedStrategy<EntryKind> {
+    use AttemptOutcome::{Cancelled, Completed, Failed, Interrupted, Snoozed};
+    let outcome = proptest::sample::select(vec![Completed, Failed, Snoozed, Interrupted, Cancelled]);
+    let error =
+        (failure_kind(), text(), of(text())).prop_map(|(kind, message, trace)| AttemptError { kind, message, trace });
+    let to = proptest::sample::select(RunState::ALL.to_vec());
+    let first = (outcome, of(error), of(json()), to, time(), any::<bool>());
+    let finished = (first, vec(log_line(), 0..4), any::<u64>()).prop_map(|(first, log, log_dropped)| {
+        let (outcome, error, output, to, scheduled_at, counted) = first;
+        EntryKind::Finished(Box::new(Finished { outcome, error, output, to, scheduled_at, counted, log, log_dropped }))
+    });
+    finished.boxed()
+}
+
+fn effect() -> BoxedStrategy<EffectKey> {
+    (text(), text(), 0..9_usize).prop_map(|(kind, to, occurrence)| EffectKey::mail(&kind, &to, occurrence)).boxed()
+}
+
+fn kind() -> BoxedStrategy<EntryKind> {
+    let started = (any::<u32>(), any::<[u8; 8]>(), any::<u64>()).prop_map(|(attempt, bytes, lease)| {
+        EntryKind::Started(Started { attempt, version: Version::of(&bytes), lease })
+    });
+    let settled = (effect(), mail_status(), of(text()), of(text()))
+        .prop_map(|(key, status, reply, error)| EntryKind::MailSettled { key, status, reply, error });
+    prop_oneof![
+        enqueued(),
+        started,
+        (text(), json()).prop_map(|(name, value)| EntryKind::StepCompleted { name, value }),
+        (effect(), mail()).prop_map(|(key, mail)| EntryKind::MailIntended { key, mail }),
+        settled,
+        (effect(), text(), patch()).prop_map(|(key, order, patch)| EntryKind::OrderUpdated { key, order, patch }),
+        finished(),
+        text().prop_map(|reason| EntryKind::CancelRequested { reason }),
+        text().prop_map(|reason| EntryKind::Cancelled { reason }),
+        (time(), any::<u32>())
+            .prop_map(|(scheduled_at, max_attempts)| EntryKind::Requeued { scheduled_at, max_attempts }),
+    ]
+    .boxed()
+}
+
+fn record() -> BoxedStrategy<Record> {
+    let entries = vec((time(), kind()).prop_map(|(at, kind)| Entry { at, kind }), 1..6);
+    prop_oneof![
+        4 => (run_id(), any::<u32>(), entries).prop_map(|(run, first, entries)| Record::Journal { run, first, entries }),
+        1 => (reference(), json(), time())
+            .prop_map(|(reference, data, received_at)| Record::Event { reference, data, received_at }),
+        1 => order().prop_map(Record::Order),
+        1 => any::<[u8; 16]>().prop_map(|up_to| Record::MailCleared { up_to: MailId::from_bytes(up_to) }),
+    ]
+    .boxed()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn every_record_reads_back_as_it_was_written(record in record()) {
+        let key = Key::of(&record);
+        let bytes = encode(&record).expect("encodes");
+        prop_assert_eq!(decode(&key, &bytes).expect("decodes"), record);
+    }
+
+    #[test]
+    fn every_key_reads_back_and_parts_lie_side_by_side(record in record(), other in record(), part in 0..u16::MAX) {
+        let key = Key::of(&record);
+        prop_assert_eq!(Key::parse(&key.part(part)), Some((key.clone(), part)));
+        let apart = Key::of(&other);
+        let between = key.part(part) < apart.part(0) && apart.part(0) < key.part(part + 1);
+        prop_assert!(key == apart || !between);
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_value_is_noticed(
+        piece in vec(any::<u8>(), 0..200),
+        group in any::<u64>(),
+        parts in any::<u16>(),
+        place in any::<proptest::sample::Index>(),
+        bit in 0..8,
+    ) {
+        let key = Key::MailCleared.part(0);
+        let mut value = Part { group, parts, piece: &piece }.seal(&key);
+        prop_assert_eq!(Part::unseal(&key, &value), Ok(Part { group, parts, piece: &piece }));
+        let place = place.index(value.len());
+        value[place] ^= 1_u8 << bit;
+        prop_assert!(Part::unseal(&key, &value).is_err());
+    }
+}
+
+#[test]
+fn a_value_does_not_pass_under_another_key_or_cut_short() {
+    let key = Key::Order("order_1".to_owned());
+    let value = Part { group: 1, parts: 1, piece: b"piece" }.seal(&key.part(0));
+    assert_eq!(Part::unseal(&key.part(1), &value), Err(Flaw::Checksum));
+    assert_eq!(Part::unseal(&Key::Order("order_2".to_owned()).part(0), &value), Err(Flaw::Checksum));
+    for length in 0..value.len() {
+        assert!(Part::unseal(&key.part(0), &value[..length]).is_err(), "{length} bytes");
+    }
+}
+
+#[test]
+fn a_newer_format_is_named() {
+    let key = Key::MailCleared.part(0);
+    let mut value = Part { group: 1, parts: 1, piece: b"piece" }.seal(&key);
+    value[0] = FORMAT + 1;
+    assert_eq!(Part::unseal(&key, &value), Err(Flaw::Newer(FORMAT + 1)));
+}
+
+#[test]
+fn a_foreign_key_is_none_of_ours() {
+    for bytes in [&b""[..], b"m", b"x\0\0", b"m1\0\0", b"j123\0\0", b"o\0\0\0\0\0\0\0\x05abc\0\0", b"e\xff\0\0"] {
+        assert_eq!(Key::parse(bytes), None, "{bytes:?}");
+    }
+}
+
+/// Ids, versions and contents are bytes, not lists of numbers.
+#[test]
+fn bytes_are_kept_as_bytes() {
+    let cleared = Record::MailCleared { up_to: MailId::from_bytes([200; 16]) };
+    assert_eq!(encode(&cleared).expect("encodes").len(), 18);
+}

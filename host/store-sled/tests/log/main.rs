@@ -1,0 +1,8 @@
+//! The log on sled: what it keeps, what it repairs, and what it refuses.
+//! What a store makes of its records is `conformance`'s.
+
+mod crash;
+mod damage;
+mod keeping;
+mod repair;
+mod samples;
