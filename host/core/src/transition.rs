@@ -85,22 +85,23 @@ pub fn finish(
         log: Vec::new(),
         log_dropped: 0,
     };
-    let waiting = if head.cancel_requested { RunState::Cancelled } else { RunState::Available };
-    Ok(match outcome {
+    let mut finished = match outcome {
         Outcome::Completed { output } => {
             Finished { output, ..finished(AttemptOutcome::Completed, RunState::Completed, now, true) }
         }
         Outcome::Cancelled => finished(AttemptOutcome::Cancelled, RunState::Cancelled, now, true),
-        Outcome::Interrupted => finished(AttemptOutcome::Interrupted, waiting, now, false),
+        Outcome::Interrupted => finished(AttemptOutcome::Interrupted, RunState::Available, now, false),
         Outcome::Snoozed { delay } => {
-            let to = if head.cancel_requested { RunState::Cancelled } else { RunState::Scheduled };
-            finished(AttemptOutcome::Snoozed, to, now.after(delay.min(limits::DELAY_MAX)), false)
+            let due = now.after(delay.min(limits::DELAY_MAX));
+            finished(AttemptOutcome::Snoozed, RunState::Scheduled, due, false)
         }
         Outcome::Failed { error, retry_after } => {
             let (to, scheduled_at) = after_failure(head, &error, retry_after, backoff, now, share);
             Finished { error: Some(error), ..finished(AttemptOutcome::Failed, to, scheduled_at, true) }
         }
-    })
+    };
+    settle(head, &mut finished);
+    Ok(finished)
 }
 
 fn after_failure(

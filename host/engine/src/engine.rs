@@ -184,6 +184,7 @@ struct Stopping {
 struct ClaimUnderWay {
     catalog: Arc<Catalog>,
     permits: usize,
+    now: Timestamp,
     claim: BoxFuture<'static, Result<Vec<Claimed>, StoreError>>,
 }
 
@@ -248,7 +249,7 @@ impl Scheduling {
         let store = Arc::clone(&self.executor.store);
         let now = self.executor.clock.now();
         let claim = Box::pin(async move { store.claim(Room { permits, jobs }, now).await });
-        self.claiming = Some(ClaimUnderWay { catalog, permits, claim });
+        self.claiming = Some(ClaimUnderWay { catalog, permits, now, claim });
     }
 
     async fn wake(&mut self) -> Wake {
@@ -292,7 +293,8 @@ impl Scheduling {
             self.cancels.insert(id, stop.cancelled.clone());
             self.attempts.spawn(Arc::clone(&self.executor).attempt(run, Arc::clone(loaded), stop));
         }
-        self.next_due = self.executor.store.next_due(self.executor.clock.now()).await?;
+        // As of the claim: what became due since then was not looked at.
+        self.next_due = self.executor.store.next_due(claim.now).await?;
         Ok(())
     }
 

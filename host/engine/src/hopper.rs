@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use futures::future::join_all;
 use jobmill_core::job::JobOverrides;
 use jobmill_core::{Clock, Job, JobId, Timestamp, Version, limits};
-use notify::Watcher as _;
+use notify::{EventKind, Watcher as _};
 use rustix::fs::{Mode, OFlags};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -93,9 +93,11 @@ impl Hopper {
     /// Follows the directory until the engine stops.
     pub(crate) async fn watch(mut self, shutdown: CancellationToken) {
         let (hint, mut hints) = mpsc::channel(1);
-        let mut watcher = notify::recommended_watcher(move |_| {
-            // A hint that is already waiting says the same.
-            let _ = hint.try_send(());
+        let mut watcher = notify::recommended_watcher(move |event| {
+            if is_change(&event) {
+                // A hint that is already waiting says the same.
+                let _ = hint.try_send(());
+            }
         });
         if let Ok(watcher) = &mut watcher {
             let following = watcher.watch(&self.directory, notify::RecursiveMode::NonRecursive);
@@ -226,6 +228,14 @@ impl Hopper {
             runner: loaded.runner,
         })
     }
+}
+
+/// Our own listing and reading are events too, of access; to follow those would be to turn in circles.
+fn is_change(event: &notify::Result<notify::Event>) -> bool {
+    // Errors wake as well: what was missed is found by looking.
+    event
+        .as_ref()
+        .map_or(true, |event| matches!(event.kind, EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_)))
 }
 
 async fn list(directory: PathBuf) -> std::io::Result<BTreeMap<String, Signature>> {

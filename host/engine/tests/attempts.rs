@@ -115,18 +115,26 @@ async fn runs_go_on_after_a_crash_and_the_attempt_counts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn shutdown_waits_for_the_grace_then_interrupts_and_charges_nothing() {
     let mut mill = Mill::start();
-    mill.script.hang();
+    let interrupted = Arc::new(tokio::sync::Notify::new());
+    let told = Arc::clone(&interrupted);
+    mill.script.play(Box::new(move |context, stop| {
+        Box::pin(async move {
+            stop.interrupted.cancelled().await;
+            told.notify_one();
+            (Outcome::Interrupted, context)
+        })
+    }));
     let run = mill.enqueue().await;
     mill.until(run, RunState::Running).await;
     mill.handle.shutdown();
-    let clock = Arc::clone(&mill.clock);
-    watchdog(async {
-        while !mill.engine.is_finished() {
-            clock.advance(SECOND);
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    // The grace is 30 s from when the loop notices. After the interruption the clock stands still again.
+    let mut steps = 0;
+    while tokio::time::timeout(Duration::from_millis(500), interrupted.notified()).await.is_err() {
+        assert!(steps < 20, "it was never interrupted");
+        mill.clock.advance(Duration::from_secs(10));
+        steps += 1;
+    }
+    assert!(steps >= 3, "it was interrupted before its grace was over");
     let (hopper, log, clock, ended) = mill.stop().await;
     assert_eq!(ended, Ok(()));
     let mill = Mill::open(hopper, log, clock, 4);

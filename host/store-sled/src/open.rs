@@ -6,6 +6,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::codec::FORMAT;
 use crate::mark::MarkFile;
@@ -14,6 +15,11 @@ use crate::mark::MarkFile;
 const CACHE_BYTES: u64 = 128 * 1024 * 1024;
 /// How often sled's own thread runs. Commits don't wait for it; it is the only one that gives space back.
 const BACKGROUND_FLUSH_MS: u64 = 500;
+
+/// How often, and with which pause, a lock is tried: a holder that is just ending may keep it for a moment, and so does
+/// sled itself when its last handle was dropped.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The store in a directory can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -174,13 +180,18 @@ fn sync(path: &Path) -> Result<(), OpenError> {
 fn unlocked(directory: &Path) -> Result<File, OpenError> {
     let path = directory.join("db");
     let file = File::open(&path).to("open", &path)?;
-    match file.try_lock() {
-        // sled takes the lock for itself.
-        Ok(()) => file.unlock().to("unlock", &path)?,
-        Err(TryLockError::WouldBlock) => return Err(OpenError::Locked(directory.to_owned())),
-        Err(TryLockError::Error(error)) => return Err(error).to("lock", &path),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => {
+                // sled takes the lock for itself.
+                file.unlock().to("unlock", &path)?;
+                return Ok(file);
+            }
+            Err(TryLockError::WouldBlock) => std::thread::park_timeout(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(error).to("lock", &path),
+        }
     }
-    Ok(file)
+    Err(OpenError::Locked(directory.to_owned()))
 }
 
 fn check_format(directory: &Path) -> Result<(), OpenError> {
@@ -244,13 +255,21 @@ impl StartError {
 
 fn start(directory: &Path, flush_every_ms: Option<u64>) -> Result<sled::Db, StartError> {
     let config = sled::Config::new().path(directory).cache_capacity(CACHE_BYTES).flush_every_ms(flush_every_ms);
-    let started = without_panic(AssertUnwindSafe(|| config.open())).map_err(StartError::Unreadable)?;
-    started.map_err(|error| match error {
-        sled::Error::Corruption { .. } => StartError::Corrupt(error.to_string()),
-        sled::Error::Io(error) if error.to_string().starts_with("could not acquire lock") => StartError::Locked,
-        sled::Error::Io(error) => StartError::Io(error),
-        error => StartError::Unreadable(error.to_string()),
-    })
+    for _ in 0..LOCK_TRIES {
+        let started = without_panic(AssertUnwindSafe(|| config.open())).map_err(StartError::Unreadable)?;
+        match started {
+            Ok(tree) => return Ok(tree),
+            Err(sled::Error::Io(error)) if is_locked(&error) => std::thread::park_timeout(LOCK_PAUSE),
+            Err(sled::Error::Io(error)) => return Err(StartError::Io(error)),
+            Err(error @ sled::Error::Corruption { .. }) => return Err(StartError::Corrupt(error.to_string())),
+            Err(error) => return Err(StartError::Unreadable(error.to_string())),
+        }
+    }
+    Err(StartError::Locked)
+}
+
+fn is_locked(error: &io::Error) -> bool {
+    error.to_string().starts_with("could not acquire lock")
 }
 
 /// sled panics on some damaged files. That is no bug of ours, and the operator is told like for any other damage.
