@@ -8,6 +8,7 @@
 
 mod command_line;
 mod crash;
+mod docs;
 mod e2e;
 mod reload;
 mod support;

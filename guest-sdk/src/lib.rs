@@ -86,3 +86,8 @@ pub mod macro_support {
     pub use crate::payload::{parse, schema};
     pub use core::time::Duration;
 }
+
+/// Compiles the job that the README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
