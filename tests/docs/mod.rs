@@ -62,5 +62,5 @@ fn the_configuration_of_the_readme_is_accepted() {
     let output = output.expect("it starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let shown = String::from_utf8_lossy(&output.stdout);
-    assert!(shown.contains("smtp.example.com") && !shown.contains("secret-word"), "{shown}");
+    assert!(shown.contains("shop@example.com") && !shown.contains("secret-word"), "{shown}");
 }
