@@ -48,9 +48,12 @@ pub fn build(
 ) -> Result<Vec<Component>, ForgeError> {
     let mut workspaces: BTreeMap<PathBuf, Workspace<'_>> = BTreeMap::new();
     for job in jobs {
-        let manifest = job.directory.join("Cargo.toml");
+        let directory = job.directory.canonicalize().map_err(ForgeError::file("find", &job.directory))?;
+        let manifest = directory.join("Cargo.toml");
         let unreadable = |reason: String| ForgeError::Metadata { manifest: manifest.clone(), reason };
+        // cargo takes its settings from where it runs: those of the crate hold, wherever it is built from.
         let metadata = MetadataCommand::new()
+            .current_dir(&directory)
             .manifest_path(&manifest)
             .no_deps()
             .exec()
@@ -134,7 +137,7 @@ impl Workspace<'_> {
     fn command(&self, root: &Path, toolchain: &Toolchain, profile: Profile) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.args(["build", "--release", "--lib", "--message-format", "json"]);
-        command.arg("--manifest-path").arg(root.join("Cargo.toml"));
+        command.current_dir(root).arg("--manifest-path").arg(root.join("Cargo.toml"));
         command.arg("--target-dir").arg(&self.target_directory);
         for (_, id) in &self.jobs {
             command.args(["--package", &id.repr]);

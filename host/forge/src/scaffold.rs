@@ -9,6 +9,8 @@ const MANIFEST: &str = include_str!("../template/manifest.toml");
 const OWN_WORKSPACE: &str = include_str!("../template/workspace.toml");
 const LIBRARY: &str = include_str!("../template/lib.rs");
 const IGNORED: &str = "/target\n";
+/// Where cargo looks for the settings of a crate.
+const SETTINGS: &str = ".cargo/config.toml";
 
 /// A new job crate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +48,11 @@ pub fn scaffold(name: &JobName, directory: &Path) -> Result<Scaffold, ForgeError
     let (SdkDependency::Checkout(path) | SdkDependency::Vendored(path)) = &sdk;
     let mut manifest = filled(MANIFEST, name).replace("__sdk__", &path.to_string_lossy().replace('\\', "/"));
     // A crate among the checkout's jobs belongs to its workspace already.
-    if !checkout.is_some_and(|checkout| checkout.is_place_of_jobs) {
+    if !checkout.as_ref().is_some_and(|checkout| checkout.is_place_of_jobs) {
         manifest.push_str(OWN_WORKSPACE);
+        if let Some(checkout) = &checkout {
+            checkout.share_builds_with(directory)?;
+        }
     }
 
     let mut files = Vec::new();
@@ -76,6 +81,8 @@ fn filled(template: &str, name: &JobName) -> String {
 
 /// A checkout of this repository around a new crate.
 struct Checkout {
+    root: PathBuf,
+    root_seen_from_the_crate: PathBuf,
     sdk_seen_from_the_crate: PathBuf,
     is_place_of_jobs: bool,
 }
@@ -84,10 +91,27 @@ impl Checkout {
     fn around(place: &Path) -> Option<Self> {
         let depth = place.ancestors().skip(1).position(is_checkout)? + 1;
         let root = place.ancestors().nth(depth)?;
+        let root_seen_from_the_crate: PathBuf = std::iter::repeat_n("..", depth).collect();
         Some(Self {
-            sdk_seen_from_the_crate: std::iter::repeat_n("..", depth).chain(["guest-sdk"]).collect(),
+            root: root.to_owned(),
+            sdk_seen_from_the_crate: root_seen_from_the_crate.join("guest-sdk"),
+            root_seen_from_the_crate,
             is_place_of_jobs: place.parent() == Some(&root.join("jobs")),
         })
+    }
+
+    /// What the checkout has compiled already, the standard library above all, need not be compiled again: the crate gets
+    /// the same target directory and begins with the same versions of everything.
+    fn share_builds_with(&self, directory: &Path) -> Result<(), ForgeError> {
+        let target = self.root_seen_from_the_crate.join("target");
+        let settings = format!("[build]\ntarget-dir = \"{}\"\n", target.to_string_lossy().replace('\\', "/"));
+        write(&directory.join(SETTINGS), settings.as_bytes())?;
+        let locked = self.root.join("Cargo.lock");
+        match fs::read(&locked) {
+            Ok(bytes) => write(&directory.join("Cargo.lock"), &bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(ForgeError::file("read", &locked)(error)),
+        }
     }
 }
 
@@ -155,6 +179,8 @@ mod tests {
         assert_eq!(made.sdk, SdkDependency::Checkout("../../../guest-sdk".into()));
         assert!(fs::read_to_string(directory.join("Cargo.toml")).unwrap().contains("[workspace]"));
         assert!(!directory.join("vendor").exists());
+        let settings = fs::read_to_string(directory.join(".cargo/config.toml")).unwrap();
+        assert_eq!(settings, "[build]\ntarget-dir = \"../../../target\"\n");
     }
 
     #[test]
