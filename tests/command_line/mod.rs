@@ -169,8 +169,19 @@ fn check_tells_what_a_component_is_and_refuses_what_is_none() {
 }
 
 #[test]
-fn doctor_names_what_is_wrong() {
+fn doctor_names_what_is_wrong_and_how_to_mend_it() {
     let server = Server::dev();
-    let output = server.run(&["doctor"]);
-    assert!(text(&output.stdout).contains("hopper"), "{output:?}");
+    let address = server.url.trim_start_matches("http://");
+    let well = server.run(&["doctor", "--listen", address]);
+    assert_eq!(well.status.code(), Some(0), "{well:?}");
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("hopper"), "a file").expect("written");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let ill = run_in(directory.path(), &["doctor", "--listen", &address]);
+    let said = text(&ill.stdout);
+    assert_eq!(ill.status.code(), Some(1), "{ill:?}");
+    for part in ["✗ hopper", "--hopper", "✗ address", "--listen"] {
+        assert!(said.contains(part), "{part:?} is missing in {said}");
+    }
 }

@@ -62,7 +62,7 @@ fn an_order_that_is_not_found_is_dead_at_once() {
     assert_eq!(run["attempts"][0]["error"]["kind"], "permanent");
     assert!(server.mails().is_empty());
     let groups = server.get("/api/v1/dead").json();
-    let group = if groups.is_array() { &groups[0] } else { &groups["items"][0] };
+    let group = &groups["items"][0];
     assert_eq!((&group["count"], &group["job"]), (&json!(1), &json!("purchase-confirmation")), "{groups:#}");
 }
 

@@ -33,7 +33,7 @@ fn slow_copy(server: &Server, bytes: &[u8]) {
 fn no_run_fails_while_a_job_is_replaced_twenty_times_under_load() {
     let server = Server::dev();
     let started = Instant::now();
-    let (ids, replaced) = std::thread::scope(|scope| {
+    let ids = std::thread::scope(|scope| {
         let load = scope.spawn(|| {
             let mut ids = Vec::new();
             for number in 0..RATE * u32::try_from(LOAD.as_secs()).expect("short") {
@@ -56,11 +56,10 @@ fn no_run_fails_while_a_job_is_replaced_twenty_times_under_load() {
                     slow_copy(&server, &bytes);
                 }
             }
-            Instant::now()
         });
-        (load.join().expect("no panic"), replacing.join().expect("no panic"))
+        replacing.join().expect("no panic");
+        load.join().expect("no panic")
     });
-    assert!(replaced > started);
     let mut versions = BTreeSet::new();
     for id in &ids {
         let run = server.finished(id);

@@ -62,6 +62,11 @@ struct ProblemMember {
 impl Client {
     /// A client of the server that the options name.
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
+        Self::within(global, REQUEST_TIMEOUT)
+    }
+
+    /// The same, for which a server has only so long to answer.
+    pub(crate) fn within(global: &Global, limit: Duration) -> Result<Self, Failure> {
         let base = global.server.trim_end_matches('/').to_owned();
         let uri: ureq::http::Uri = base.parse().map_err(|error| bad_server(&base, &format!("{error}")))?;
         let host = uri.host().ok_or_else(|| bad_server(&base, "it has no host"))?;
@@ -71,7 +76,7 @@ impl Client {
         let mut config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_global(Some(REQUEST_TIMEOUT))
+            .timeout_global(Some(limit))
             .max_redirects(0)
             .user_agent(concat!("jobmill/", env!("CARGO_PKG_VERSION")));
         if is_loopback(host) {

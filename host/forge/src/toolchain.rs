@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn only_a_toolchain_of_rustups_is_extended() {
-        assert!(is_rustups(Path::new("/home/ada/.rustup/toolchains/stable-x86_64-unknown-linux-gnu")));
+        assert!(is_rustups(Path::new("/opt/.rustup/toolchains/stable-x86_64-unknown-linux-gnu")));
         assert!(!is_rustups(Path::new("/usr")));
     }
 

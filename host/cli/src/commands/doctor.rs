@@ -51,6 +51,8 @@ struct Finding {
 const FREE_BYTES: u64 = 1 << 30;
 /// A mail server that takes longer would time out for jobs as well.
 const MAIL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long whatever holds our address gets to say that it is a Jobmill.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Finding {
     fn good(check: &'static str, detail: impl Into<String>) -> Self {
@@ -153,7 +155,8 @@ fn answers(address: SocketAddr) -> Option<String> {
         yes: false,
         no_color: true,
     };
-    let stats: Stats = crate::client::Client::new(&global).ok()?.get(&["stats"], &[]).ok()?.read().ok()?;
+    let stats: Stats =
+        crate::client::Client::within(&global, ANSWER_TIMEOUT).ok()?.get(&["stats"], &[]).ok()?.read().ok()?;
     Some(stats.version)
 }
 
