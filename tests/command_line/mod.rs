@@ -1,5 +1,6 @@
 //! The binary at a terminal: exit codes, what goes to which stream, and errors that offer the fix.
 
+mod bench;
 mod build;
 
 use std::net::TcpListener;

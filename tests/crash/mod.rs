@@ -1,6 +1,15 @@
 //! kill -9 and graceful stops: what was answered is there, what ran goes on.
 
-use std::time::{Duration, Instant};
+mod clock;
+mod disk_full;
+mod fault_points;
+mod kills;
+mod ledger;
+mod poison;
+mod power_cuts;
+mod processes;
+mod setting;
+mod shim;
 
 use serde_json::{Value, json};
 
@@ -51,59 +60,6 @@ fn a_run_that_was_cut_off_is_tried_again_and_its_mail_keeps_its_message_id() {
         assert!(header(&mails[0], name).is_some());
         assert_eq!(header(&mails[0], name), header(&mails[1], name), "the copy can be told by its {name}");
     }
-}
-
-#[test]
-fn nothing_that_was_answered_is_missing_after_kills() {
-    let mut server = Server::dev();
-    let mut acknowledged = Vec::new();
-    for round in 0..5 {
-        let url = server.url.clone();
-        // Clients that enqueue until the server is gone, each with its own list of what was answered.
-        let clients: Vec<_> = (0..4)
-            .map(|client| {
-                std::thread::spawn({
-                    let url = url.clone();
-                    move || enqueue_until_gone(&url, round * 1_000 + client * 100)
-                })
-            })
-            .collect();
-        let started = Instant::now();
-        while started.elapsed() < Duration::from_millis(150 * (u64::try_from(round).expect("small") + 1)) {
-            std::thread::park_timeout(Duration::from_millis(10));
-        }
-        server.kill();
-        for client in clients {
-            acknowledged.extend(client.join().expect("no panic"));
-        }
-        server.restart();
-    }
-    assert!(!acknowledged.is_empty());
-    for id in &acknowledged {
-        let run = server.finished(id);
-        // A welcome has two attempts: two kills in a row may spend them.
-        assert!(matches!(run["state"].as_str(), Some("completed" | "dead")), "{run:#}");
-    }
-    let mails = server.get("/api/v1/mail?limit=200").json();
-    assert!(mails["items"].as_array().is_some_and(|items| !items.is_empty()));
-}
-
-fn enqueue_until_gone(url: &str, first: usize) -> Vec<String> {
-    let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
-    let mut acknowledged = Vec::new();
-    for number in first..first + 100 {
-        let body = json!({ "payload": welcome(number) }).to_string();
-        let sent = agent
-            .post(format!("{url}/api/v1/jobs/welcome-email/runs"))
-            .header("content-type", "application/json")
-            .send(body);
-        let Ok(mut response) = sent else { break };
-        let Ok(text) = response.body_mut().read_to_string() else { break };
-        assert_eq!(response.status().as_u16(), 202, "{text}");
-        let run: Value = serde_json::from_str(&text).expect("a run");
-        acknowledged.push(run["id"].as_str().expect("an id").to_owned());
-    }
-    acknowledged
 }
 
 #[test]

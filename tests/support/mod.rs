@@ -2,6 +2,7 @@
 //! It asserts nothing about the product.
 
 pub(crate) mod component;
+pub(crate) mod random;
 pub(crate) mod server;
 pub(crate) mod smtp;
 
@@ -17,8 +18,12 @@ pub(crate) fn target_directory() -> PathBuf {
     executable.ancestors().nth(3).expect("target/debug/deps/suite").to_owned()
 }
 
-/// The binary `jobmill`, which `cargo xtask test` builds before it runs these tests.
+/// The binary `jobmill`, which `cargo xtask test` builds before it runs these tests, or the one that `TESTED_BINARY` names:
+/// a release build, say.
 pub(crate) fn binary() -> PathBuf {
+    if let Some(binary) = std::env::var_os("TESTED_BINARY") {
+        return binary.into();
+    }
     let binary = target_directory().join("debug/jobmill");
     assert!(binary.exists(), "{} is missing: run the tests by `cargo xtask test`", binary.display());
     binary

@@ -1,10 +1,11 @@
 //! The binary as a child process that serves, and requests to it.
 
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -41,7 +42,15 @@ pub(crate) struct Server {
     pub(crate) directory: TempDir,
     pub(crate) url: String,
     arguments: Vec<String>,
+    environment: Vec<(&'static str, OsString)>,
+    process: Option<Process>,
+}
+
+/// The running binary, and what it prints.
+struct Process {
     child: Child,
+    /// Behind a lock only so that threads can share the server.
+    lines: Mutex<mpsc::Receiver<String>>,
 }
 
 /// A jobmill command in `directory`, with none of this process's own settings.
@@ -66,6 +75,13 @@ impl Server {
     }
 
     pub(crate) fn start(arguments: &[&str], configuration: Option<&str>) -> Self {
+        let mut server = Self::prepared(arguments, configuration);
+        server.restart();
+        server
+    }
+
+    /// Everything is in its place, and nothing runs yet.
+    pub(crate) fn prepared(arguments: &[&str], configuration: Option<&str>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         component::fill(&directory.path().join("hopper"));
         if let Some(configuration) = configuration {
@@ -73,8 +89,12 @@ impl Server {
         }
         let mut arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         arguments.extend(["--listen".to_owned(), "127.0.0.1:0".to_owned()]);
-        let (child, url) = spawn(directory.path(), &arguments);
-        Self { directory, url, arguments, child }
+        Self { directory, url: String::new(), arguments, environment: Vec::new(), process: None }
+    }
+
+    /// The variables of the next starts, beside those of this process.
+    pub(crate) fn set_environment(&mut self, environment: Vec<(&'static str, OsString)>) {
+        self.environment = environment;
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -85,33 +105,116 @@ impl Server {
         self.path().join("hopper")
     }
 
-    /// kill -9.
-    pub(crate) fn kill(&mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("reaped");
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path().join(".jobmill")
     }
 
-    /// Starts it again on the same directory.
+    fn child(&mut self) -> &mut Child {
+        &mut self.process.as_mut().expect("it was started").child
+    }
+
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.as_ref().expect("it was started").child.id()
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self) {
+        self.child().kill().expect("killed");
+        self.child().wait().expect("reaped");
+    }
+
+    /// Starts it on the same directory, without waiting until it serves.
+    pub(crate) fn begin(&mut self) {
+        self.process = Some(spawn(self.directory.path(), &self.arguments, &self.environment));
+    }
+
+    /// Waits until it serves; else says what happened.
+    pub(crate) fn ready(&mut self, within: Duration) -> Result<(), String> {
+        let started = Instant::now();
+        let process = self.process.as_mut().expect("it was started");
+        let lines = process.lines.get_mut().expect("not poisoned");
+        while let Ok(line) = lines.recv_timeout(within.saturating_sub(started.elapsed())) {
+            if let Some(at) = line.find("http://127.0.0.1:") {
+                let url: String =
+                    line[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || ":/.".contains(*c)).collect();
+                url.trim_end_matches('/').clone_into(&mut self.url);
+                return self.jobs_are_loaded(within.saturating_sub(started.elapsed()));
+            }
+        }
+        let ended = self.ended();
+        let log = self.log();
+        Err(format!("it never printed its URL; it ended: {ended:?}, after {:?}\n{log}", started.elapsed()))
+    }
+
+    /// Waits for what lies in the hopper: on a busy machine compiling it may take longer than the greeting waits.
+    fn jobs_are_loaded(&self, within: Duration) -> Result<(), String> {
+        let started = Instant::now();
+        let files = std::fs::read_dir(self.hopper()).into_iter().flatten().filter_map(Result::ok);
+        if files.filter(|file| file.path().extension().is_some_and(|kind| kind == "wasm")).count() == 0 {
+            return Ok(());
+        }
+        let url = format!("{}/api/v1/jobs", self.url);
+        loop {
+            let left = within.saturating_sub(started.elapsed());
+            match ask(&agent(left), "GET", &url, &[], None) {
+                Ok(answer) if answer.status == 200 && answer.json()["items"] == json!([]) => {}
+                // Without a token nobody may look.
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(format!("{url}: {error}\n{}", self.log())),
+            }
+            if left.is_zero() {
+                return Err(format!("no job was loaded within {within:?}\n{}", self.log()));
+            }
+            pause();
+        }
+    }
+
+    /// Starts it on the same directory and waits until it serves.
     pub(crate) fn restart(&mut self) {
-        (self.child, self.url) = spawn(self.directory.path(), &self.arguments);
+        self.begin();
+        if let Err(reason) = self.ready(WATCHDOG) {
+            panic!("{reason}");
+        }
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child().try_wait().expect("waitable")
+    }
+
+    /// The end of what it printed since the first start.
+    pub(crate) fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.path().join("jobmill.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let id = i32::try_from(self.process_id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+        rustix::process::kill_process(id, signal).expect("signalled");
     }
 
     /// SIGTERM, and how it ended.
     pub(crate) fn stop(&mut self) -> Option<i32> {
-        let id = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("signalled");
+        self.signal(rustix::process::Signal::TERM);
         self.wait()
     }
 
-    /// How it ended, once it has.
+    /// Its exit code, once it has ended.
     pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.wait_for_end().code()
+    }
+
+    /// How it ended, once it has.
+    pub(crate) fn wait_for_end(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().expect("waitable") {
-                return status.code();
+            if let Some(status) = self.ended() {
+                return status;
             }
             assert!(started.elapsed() < WATCHDOG, "it did not stop");
-            std::thread::yield_now();
+            pause();
         }
     }
 
@@ -151,6 +254,12 @@ impl Server {
         let answer = self.get(&format!("/api/v1/runs/{id}"));
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()
+    }
+
+    /// The run, if there is an answer in time.
+    pub(crate) fn run_if_served(&self, id: &str, within: Duration) -> Option<Value> {
+        let url = format!("{}/api/v1/runs/{id}", self.url);
+        ask(&agent(within), "GET", &url, &[], None).ok().map(|answer| answer.json())
     }
 
     /// The run once `wanted` holds of it.
@@ -196,8 +305,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // A child that has ended already is no concern here.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(Process { child, .. }) = &mut self.process {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
@@ -206,10 +317,11 @@ pub(crate) fn pause() {
     std::thread::park_timeout(Duration::from_millis(10));
 }
 
-fn spawn(directory: &Path, arguments: &[String]) -> (Child, String) {
+fn spawn(directory: &Path, arguments: &[String], environment: &[(&'static str, OsString)]) -> Process {
     let log = directory.join("jobmill.log");
     let mut child = jobmill(directory)
         .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -226,41 +338,38 @@ fn spawn(directory: &Path, arguments: &[String]) -> (Child, String) {
             }
         });
     }
-    drop(sender);
-    let started = Instant::now();
-    while let Ok(line) = lines.recv_timeout(WATCHDOG.saturating_sub(started.elapsed())) {
-        if let Some(at) = line.find("http://127.0.0.1:") {
-            let url: String =
-                line[at..].chars().take_while(|c| c.is_ascii_alphanumeric() || ":/.".contains(*c)).collect();
-            return (child, url.trim_end_matches('/').to_owned());
-        }
-    }
-    let _ = child.kill();
-    let _ = child.wait();
-    let mut text = String::new();
-    let _ = File::open(log).and_then(|mut log| log.read_to_string(&mut text));
-    panic!("it never printed its URL:\n{text}");
+    Process { child, lines: Mutex::new(lines) }
+}
+
+/// A client that keeps its connections and waits no longer than this for an answer.
+pub(crate) fn agent(patience: Duration) -> ureq::Agent {
+    let configuration = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0);
+    configuration.timeout_global(Some(patience)).build().new_agent()
 }
 
 fn request(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Answer {
-    let agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .timeout_global(Some(WATCHDOG))
-        .build()
-        .new_agent();
+    ask(&agent(WATCHDOG), method, url, headers, body).unwrap_or_else(|error| panic!("{method} {url}: {error}"))
+}
+
+/// The answer, whatever it says; an error when there is none.
+pub(crate) fn ask(
+    agent: &ureq::Agent,
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: Option<&[u8]>,
+) -> Result<Answer, ureq::Error> {
     let mut builder = ureq::http::Request::builder().method(method).uri(url);
     for (name, value) in headers {
         builder = builder.header(*name, *value);
     }
-    let sent = match body {
+    let mut response = match body {
         Some(body) => agent.run(builder.body(body.to_vec()).expect("a request")),
         None => agent.run(builder.body(()).expect("a request")),
-    };
-    let mut response = sent.unwrap_or_else(|error| panic!("{method} {url}: {error}"));
+    }?;
     let headers = response.headers().iter();
     let headers =
         headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned())).collect();
     let status = response.status().as_u16();
-    Answer { status, headers, text: response.body_mut().read_to_string().expect("a body") }
+    Ok(Answer { status, headers, text: response.body_mut().read_to_string()? })
 }

@@ -86,16 +86,8 @@ impl MailServer {
                 },
                 "DATA" => {
                     out.write_all(b"354 go on\r\n").ok()?;
-                    let mut mail = String::new();
-                    for line in lines.by_ref() {
-                        match line.ok()?.as_str() {
-                            "." => break,
-                            line => {
-                                mail.push_str(line.strip_prefix('.').unwrap_or(line));
-                                mail.push('\n');
-                            }
-                        }
-                    }
+                    // A mail that is cut off before its end was never handed over.
+                    let mail = whole_mail(&mut lines)?;
                     match self.taken(mail, reply.take().as_ref()) {
                         Some(answer) => answer,
                         None => return std::io::copy(&mut &*stream, &mut std::io::sink()).ok().map(|_| ()),
@@ -116,5 +108,19 @@ impl MailServer {
         self.lock().mails.push(mail);
         self.kept.1.notify_all();
         (reply != Some(&Reply::Stall)).then_some("250 taken as 42")
+    }
+}
+
+/// The mail up to the line that ends it; none if the client breaks off before.
+fn whole_mail(lines: &mut impl Iterator<Item = std::io::Result<String>>) -> Option<String> {
+    let mut mail = String::new();
+    loop {
+        match lines.next()?.ok()?.as_str() {
+            "." => return Some(mail),
+            line => {
+                mail.push_str(line.strip_prefix('.').unwrap_or(line));
+                mail.push('\n');
+            }
+        }
     }
 }

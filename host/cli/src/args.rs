@@ -96,6 +96,8 @@ pub(crate) enum Command {
     /// The embedded order book
     #[command(subcommand, arg_required_else_help = true)]
     Orders(commands::orders::Orders),
+    /// Measure how fast this machine enqueues, drains and answers
+    Bench(commands::bench::Bench),
     /// Look for what is wrong here, and say how to mend it
     Doctor(commands::doctor::Doctor),
     /// The configuration

@@ -1,11 +1,12 @@
-//! The only place that reads the machine's clock and randomness; everything else is handed a `Clock` and an `Entropy`.
+//! The only place that reads the machine's clocks and randomness; everything else is handed a `Clock` and an `Entropy`.
 //! It decides nothing with them.
 
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jobmill_core::time::Sleep;
 use jobmill_core::{Clock, Entropy, Timestamp};
+use rustix::time::{ClockId, clock_gettime};
 
 /// The machine's wall clock.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,6 +34,10 @@ impl Clock for SystemClock {
                 tokio::time::sleep(remaining.min(LONGEST_SLEEP)).await;
             }
         })
+    }
+
+    fn sleep(&self, span: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(span))
     }
 }
 
@@ -69,6 +74,25 @@ pub(crate) fn now() -> Timestamp {
 #[expect(clippy::disallowed_methods, reason = "a command that follows a run has nothing else to do")]
 pub(crate) fn pause(span: Duration) {
     std::thread::sleep(span);
+}
+
+/// Waits without holding the thread, for commands that watch an engine in their own process.
+#[expect(clippy::disallowed_methods, reason = "whoever measures an engine keeps out of the engine's clock")]
+pub(crate) async fn rest(span: Duration) {
+    tokio::time::sleep(span).await;
+}
+
+/// A moment of the clock that nobody sets, for measuring.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+pub(crate) fn moment() -> Instant {
+    Instant::now()
+}
+
+/// What this process has had of the processors since it began, all threads together.
+pub(crate) fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    // The kernel answers with a time after zero and a whole number of nanoseconds.
+    Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
 }
 
 #[cfg(test)]

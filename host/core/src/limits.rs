@@ -82,6 +82,16 @@ pub const SUBJECT_BYTES: usize = 998;
 pub const COMMITS_WAITING: usize = 8_192;
 /// Commands of one commit, so that a flood does not make the first in it wait for all of it.
 pub const COMMANDS_PER_COMMIT: usize = 4_096;
+/// Bytes of payloads that are kept at hand for the claims to come.
+pub const PAYLOADS_KEPT_BYTES: usize = 32 * MIB;
+/// Due runs that one claim moves to where claims look: a flood that becomes due at once must not hold everybody up.
+pub const DUE_PER_CLAIM: usize = 8_192;
+/// Runs that are counted to tell one its position; beyond them a number would help nobody.
+pub const POSITION_COUNTED: usize = 10_000;
+/// Runs, and events without runs, that one step of pruning takes out.
+pub const PRUNED_AT_ONCE: usize = 2_000;
+/// Bytes that are left free on the disk, so that what was accepted can end: new work is refused before.
+pub const DISK_RESERVE_BYTES: u64 = 32 * MIB as u64;
 /// Runs changed by one bulk action.
 pub const BULK_RUNS: usize = 10_000;
 

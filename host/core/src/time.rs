@@ -34,6 +34,12 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_add(span_millis(span)))
     }
 
+    /// This instant moved earlier by `span`; none when that is before 1970.
+    pub fn before(self, span: Duration) -> Option<Self> {
+        let span = u64::try_from(span.as_millis()).ok()?;
+        self.0.checked_sub(span).map(Self)
+    }
+
     /// The span from `earlier` to this instant; zero when `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -144,6 +150,11 @@ pub trait Clock: Send + Sync {
 
     /// Ends at the first moment at which the clock has reached `at`.
     fn sleep_until(&self, at: Timestamp) -> Sleep;
+
+    /// Ends once `span` has passed, whatever is done to the wall clock meanwhile.
+    fn sleep(&self, span: Duration) -> Sleep {
+        self.sleep_until(self.now().after(span))
+    }
 }
 
 /// Where randomness comes from: ids and jitter.

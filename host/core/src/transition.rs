@@ -45,7 +45,8 @@ pub fn begin(id: RunId, first: &Entry) -> Option<RunHead> {
         finished_at: None,
         event_id: enqueued.event.as_ref().map(|event| event.id.clone()),
         event_name: enqueued.event.as_ref().map(|event| event.name.as_str().into()),
-        tags: enqueued.tags.as_slice().into(),
+        // Most runs have none, and those share one.
+        tags: if enqueued.tags.is_empty() { Arc::default() } else { enqueued.tags.as_slice().into() },
         unique_key: enqueued.unique_key.as_deref().map(Arc::from),
         rerun_of: enqueued.rerun_of,
         version: None,

@@ -9,6 +9,8 @@ use jobmill_core::order::OrderPatch;
 use jobmill_core::{Clock, Entropy, EventId, JobId, Json, RunHead, Timestamp, limits};
 use jobmill_store::{Claimed, LeaseReference, RecordError, Store};
 
+use crate::patience::{is_passing_for_record, pause};
+
 /// Why a step could not be begun or completed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StepError {
@@ -55,6 +57,18 @@ pub struct Remainder {
     pub log: Vec<LogLine>,
     /// Lines that the log's budget had no room for.
     pub log_dropped: u64,
+}
+
+impl Remainder {
+    /// The same without its changes of orders; none when it has none.
+    pub(crate) fn without_orders(&self) -> Option<Self> {
+        let is_order = |kind: &EntryKind| matches!(kind, EntryKind::OrderUpdated { .. });
+        self.entries.iter().any(is_order).then(|| Self {
+            entries: self.entries.iter().filter(|kind| !is_order(kind)).cloned().collect(),
+            log: self.log.clone(),
+            log_dropped: self.log_dropped,
+        })
+    }
 }
 
 impl AttemptContext {
@@ -227,9 +241,18 @@ impl AttemptContext {
 
     async fn record(&mut self, kind: EntryKind) -> Result<(), RecordError> {
         let entry = self.admit(kind)?;
-        let mut entries = std::mem::take(&mut self.kept);
-        entries.push(entry.kind);
-        self.store.record(self.lease(), entries, entry.at).await
+        self.kept.push(entry.kind);
+        loop {
+            let entries = std::mem::take(&mut self.kept);
+            match self.store.record(self.lease(), entries.clone(), entry.at).await {
+                Err(error) if is_passing_for_record(&error) => {
+                    // Kept again: an attempt that is stopped while it waits takes them along to its end.
+                    self.kept = entries;
+                    pause(&*self.clock).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// Remembers one more entry, if the journal has room for it.

@@ -1,5 +1,5 @@
-//! The loop that owns every decision about when something runs. A closed enum names all that can move it.
-//! Attempts run beside it; it reads no directory and runs no job code.
+//! The shell of the scheduler: gathers what has become known, lets the scheduler step, and carries its decisions out.
+//! It decides nothing about runs, reads no directory and runs no job code.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -9,22 +9,24 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use jobmill_core::job::JobOverrides;
-use jobmill_core::{Clock, Entropy, JobId, RunId, RunState, Timestamp};
-use jobmill_store::{Change, Claimed, Room, Store, StoreError};
-use tokio::sync::{broadcast, watch};
-use tokio::task::JoinSet;
+use jobmill_core::time::Sleep;
+use jobmill_core::{Clock, Entropy, JobId, Timestamp, Version};
+use jobmill_store::{Claimed, LeaseReference, Store, StoreError};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, SharedCatalog};
+use crate::changes::{Heard, Listener};
 use crate::executor::Executor;
 use crate::handle::Handle;
 use crate::hopper::Hopper;
+use crate::patience::{is_passing, patiently};
 use crate::runner::{Loader, Stop};
+use crate::scheduler::{Decision, Scheduler, Wake};
 
-/// Wakes may get lost between machines; nothing waits longer than this for one.
-const POLL: Duration = Duration::from_secs(5);
-/// What interrupted attempts get to put their end on record.
-const INTERRUPTED_GRACE: Duration = Duration::from_secs(5);
+/// Attempts that may wait at once to tell that their code has ended.
+const EXECUTED_WAITING: usize = 1_024;
 
 /// What an engine is told.
 #[derive(Debug, Clone)]
@@ -55,26 +57,6 @@ pub enum EngineError {
     /// The store can't do its work.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// Everything that can move the engine.
-enum Wake {
-    /// A claim was recorded.
-    Claimed(Result<Vec<Claimed>, StoreError>),
-    /// An attempt ended and its end is on record.
-    Ended(Result<RunId, StoreError>),
-    /// A run changed.
-    Changed(Change),
-    /// Changes were missed.
-    Missed,
-    /// Something became due, or the poll came round.
-    Due,
-    /// What is loaded changed.
-    Catalog,
-    /// The engine was asked to stop.
-    Shutdown,
-    /// Running attempts had their grace.
-    GraceOver,
 }
 
 /// Claims, runs and records until it is told to stop.
@@ -121,7 +103,7 @@ impl Engine {
             Arc::clone(&catalog),
             generation_sender,
         );
-        let executor = Arc::new(Executor { store, clock, entropy });
+        let executor = Arc::new(Executor::new(store, clock, entropy));
         let engine = Self {
             executor,
             hopper,
@@ -136,213 +118,242 @@ impl Engine {
     }
 
     /// Serves until the handle asks it to stop, or until the store fails.
-    pub async fn run(mut self) -> Result<(), EngineError> {
+    pub async fn run(self) -> Result<(), EngineError> {
+        let store = Arc::clone(&self.executor.store);
+        let shutdown = self.shutdown.clone();
+        let served = self.serve().await;
+        // Also when the store failed: the doors must stop answering.
+        shutdown.cancel();
+        let closed = store.close().await;
+        served?;
+        Ok(closed?)
+    }
+
+    async fn serve(mut self) -> Result<(), EngineError> {
         // Subscribed before anything is looked at, so that nothing falls between.
-        let changes = self.executor.store.changes();
-        let rescued = self.executor.store.rescue(self.executor.clock.now()).await?;
+        let changes = Listener::to(&*self.executor.store);
+        if self.rescue().await?.is_none() {
+            return Ok(());
+        }
+        self.hopper.load_all().await?;
+        self.ready.send_replace(true);
+        let watching = tokio::spawn(self.hopper.watch(self.shutdown.clone()));
+        let (executed_sender, executed) = mpsc::channel(EXECUTED_WAITING);
+        let mut shell = Shell {
+            executor: self.executor,
+            scheduler: Scheduler::new(self.concurrency, self.shutdown_grace),
+            loaded: self.catalog.load_full(),
+            claimed_of: Arc::default(),
+            catalog: self.catalog,
+            generation: self.generation,
+            changes,
+            shutdown: self.shutdown,
+            told_to_stop: false,
+            attempts: JoinSet::new(),
+            executed_sender,
+            executed,
+            cancels: HashMap::new(),
+            interrupted: CancellationToken::new(),
+            claiming: None,
+            looking: None,
+            alarm: None,
+        };
+        let served = shell.run().await;
+        watching.abort();
+        Ok(served?)
+    }
+
+    /// Ends the attempts that the engine did not live to see; none when it was asked to stop first.
+    async fn rescue(&self) -> Result<Option<()>, StoreError> {
+        let Executor { store, clock, .. } = &*self.executor;
+        let rescued = tokio::select! {
+            biased;
+            rescued = patiently(&**clock, is_passing, || store.rescue(clock.now())) => rescued?,
+            () = self.shutdown.cancelled() => return Ok(None),
+        };
         if !rescued.is_empty() {
             tracing::warn!(
                 runs = rescued.len(),
                 "attempts were cut off when the engine last stopped; their runs go on"
             );
         }
-        self.hopper.load_all().await?;
-        self.ready.send_replace(true);
-        let watching = tokio::spawn(self.hopper.watch(self.shutdown.clone()));
-        let mut scheduling = Scheduling {
-            executor: self.executor,
-            catalog: self.catalog,
-            generation: self.generation,
-            changes,
-            shutdown: self.shutdown.clone(),
-            concurrency: self.concurrency,
-            shutdown_grace: self.shutdown_grace,
-            attempts: JoinSet::new(),
-            cancels: HashMap::new(),
-            interrupted: CancellationToken::new(),
-            claiming: None,
-            claim_wanted: true,
-            next_due: None,
-            stopping: None,
-        };
-        let served = scheduling.run().await;
-        // Also when the store failed: the doors must stop answering.
-        self.shutdown.cancel();
-        let closed = scheduling.executor.store.close().await;
-        watching.abort();
-        served?;
-        Ok(closed?)
+        Ok(Some(()))
     }
 }
 
-/// How far a shutdown has come.
-struct Stopping {
-    until: Timestamp,
-    interrupted: bool,
-}
+/// Work whose end is a wake.
+type Errand = BoxFuture<'static, Result<Wake, StoreError>>;
 
-struct ClaimUnderWay {
-    catalog: Arc<Catalog>,
-    permits: usize,
-    now: Timestamp,
-    claim: BoxFuture<'static, Result<Vec<Claimed>, StoreError>>,
-}
-
-struct Scheduling {
+struct Shell {
     executor: Arc<Executor>,
+    scheduler: Scheduler,
+    /// What is loaded, as the scheduler was told.
+    loaded: Arc<Catalog>,
+    /// What was loaded when the latest claim began: it has the versions that were claimed.
+    claimed_of: Arc<Catalog>,
     catalog: SharedCatalog,
     generation: watch::Receiver<u64>,
-    changes: broadcast::Receiver<Change>,
+    changes: Listener,
     shutdown: CancellationToken,
-    concurrency: usize,
-    shutdown_grace: Duration,
-    attempts: JoinSet<Result<RunId, StoreError>>,
-    cancels: HashMap<RunId, CancellationToken>,
+    told_to_stop: bool,
+    attempts: JoinSet<Result<LeaseReference, StoreError>>,
+    executed_sender: mpsc::Sender<LeaseReference>,
+    executed: mpsc::Receiver<LeaseReference>,
+    cancels: HashMap<LeaseReference, CancellationToken>,
     interrupted: CancellationToken,
-    claiming: Option<ClaimUnderWay>,
-    /// Something may be due that the last claim did not see.
-    claim_wanted: bool,
-    next_due: Option<Timestamp>,
-    stopping: Option<Stopping>,
+    claiming: Option<Errand>,
+    looking: Option<Errand>,
+    alarm: Option<Alarm>,
 }
 
-impl Scheduling {
+impl Shell {
     async fn run(&mut self) -> Result<(), StoreError> {
+        let mut wakes = vec![Wake::Catalog(jobs(&self.loaded))];
+        let mut decisions = Vec::new();
         loop {
-            self.begin_claim();
-            if self.stopping.is_some() && self.claiming.is_none() && self.attempts.is_empty() {
-                return Ok(());
+            self.scheduler.step(self.executor.clock.now(), &mut wakes, &mut decisions);
+            for decision in decisions.drain(..) {
+                match decision {
+                    Decision::Claim(room) => {
+                        self.claimed_of = Arc::clone(&self.loaded);
+                        let executor = Arc::clone(&self.executor);
+                        self.claiming = Some(Box::pin(async move { executor.claim(room).await }));
+                    }
+                    Decision::Start(runs) => self.start(runs)?,
+                    Decision::LookAt(leases) => {
+                        let executor = Arc::clone(&self.executor);
+                        self.looking = Some(Box::pin(async move { executor.look_at(leases).await }));
+                    }
+                    Decision::Cancel(lease) => {
+                        if let Some(cancel) = self.cancels.get(&lease) {
+                            cancel.cancel();
+                        }
+                    }
+                    Decision::Interrupt => {
+                        tracing::info!(attempts = self.attempts.len(), "interrupting attempts: their grace is over");
+                        self.interrupted.cancel();
+                    }
+                    Decision::Abandon => {
+                        // Their runs are rescued at the next start.
+                        tracing::warn!(attempts = self.attempts.len(), "attempts did not stop in time");
+                        self.attempts.abort_all();
+                        self.attempts.detach_all();
+                    }
+                    Decision::Stop => return Ok(()),
+                }
             }
-            match self.wake().await {
-                Wake::Claimed(claimed) => self.start(claimed?).await?,
-                Wake::Ended(ended) => {
-                    self.cancels.remove(&ended?);
-                }
-                Wake::Changed(change) => self.notice(change),
-                Wake::Missed => self.look_at_everything().await?,
-                Wake::Due => {
-                    self.claim_wanted = true;
-                    self.next_due = None;
-                }
-                Wake::Catalog => self.claim_wanted = true,
-                Wake::Shutdown => {
-                    let until = self.executor.clock.now().after(self.shutdown_grace);
-                    self.stopping = Some(Stopping { until, interrupted: false });
-                }
-                Wake::GraceOver => self.interrupt(),
-            }
+            self.wait(&mut wakes).await?;
+            self.gather(&mut wakes)?;
         }
     }
 
-    /// Permits first, then a claim of at most as many.
-    fn begin_claim(&mut self) {
-        let permits = self.concurrency.saturating_sub(self.attempts.len());
-        if self.stopping.is_some() || self.claiming.is_some() || !self.claim_wanted || permits == 0 {
-            return;
-        }
-        self.claim_wanted = false;
-        let catalog = self.catalog.load_full();
-        let jobs: Vec<_> = catalog.all_serving().map(|loaded| (loaded.job.id.clone(), loaded.version)).collect();
-        if jobs.is_empty() {
-            return;
-        }
-        let store = Arc::clone(&self.executor.store);
-        let now = self.executor.clock.now();
-        let claim = Box::pin(async move { store.claim(Room { permits, jobs }, now).await });
-        self.claiming = Some(ClaimUnderWay { catalog, permits, now, claim });
-    }
-
-    async fn wake(&mut self) -> Wake {
-        let clock = &self.executor.clock;
-        let poll = clock.now().after(POLL);
-        let due = clock.sleep_until(self.next_due.map_or(poll, |due| due.min(poll)));
-        let grace = self.stopping.as_ref().map(|stopping| clock.sleep_until(stopping.until));
-        let stopping = self.stopping.is_some();
-        tokio::select! {
-            // The claim first: a cancel of a run can only be heard after the claim of that run was answered.
-            biased;
-            claimed = under_way(self.claiming.as_mut()) => Wake::Claimed(claimed),
-            Some(ended) = self.attempts.join_next() => Wake::Ended(ended.unwrap_or_else(|error| {
-                Err(StoreError::Failed(format!("an attempt could not record its end: {error}")))
-            })),
-            change = self.changes.recv() => match change {
-                Ok(change) => Wake::Changed(change),
-                Err(_) => Wake::Missed,
-            },
-            Ok(()) = self.generation.changed() => Wake::Catalog,
-            () = self.shutdown.cancelled(), if !stopping => Wake::Shutdown,
-            () = async { match grace { Some(grace) => grace.await, None => std::future::pending().await } } => {
-                Wake::GraceOver
-            }
-            () = due, if !stopping => Wake::Due,
-        }
-    }
-
-    async fn start(&mut self, claimed: Vec<Claimed>) -> Result<(), StoreError> {
-        let Some(claim) = self.claiming.take() else {
-            return Ok(());
-        };
-        // A full claim may have left some behind.
-        self.claim_wanted |= claimed.len() == claim.permits;
-        for run in claimed {
-            let id = run.head.id;
-            let Some(loaded) = claim.catalog.serving(&run.head.job) else {
-                continue;
+    fn start(&mut self, runs: Vec<Claimed>) -> Result<(), StoreError> {
+        for run in runs {
+            let lease = run.lease();
+            let Some(loaded) = self.claimed_of.serving(&run.head.job).cloned() else {
+                let error = format!("{} of {} was claimed, which was not asked for", lease.run, run.head.job);
+                return Err(StoreError::Failed(error));
             };
             let stop = Stop { cancelled: CancellationToken::new(), interrupted: self.interrupted.clone() };
-            self.cancels.insert(id, stop.cancelled.clone());
-            self.attempts.spawn(Arc::clone(&self.executor).attempt(run, Arc::clone(loaded), stop));
-        }
-        // As of the claim: what became due since then was not looked at.
-        self.next_due = self.executor.store.next_due(claim.now).await?;
-        Ok(())
-    }
-
-    fn notice(&mut self, change: Change) {
-        match change.state {
-            RunState::Available => self.claim_wanted = true,
-            RunState::Scheduled | RunState::Retryable => {
-                let due = self.next_due.map_or(change.scheduled_at, |due| due.min(change.scheduled_at));
-                self.next_due = Some(due);
-            }
-            RunState::Running if change.cancel_requested => {
-                if let Some(cancel) = self.cancels.get(&change.run) {
-                    cancel.cancel();
-                }
-            }
-            RunState::Running | RunState::Completed | RunState::Cancelled | RunState::Dead => {}
-        }
-    }
-
-    async fn look_at_everything(&mut self) -> Result<(), StoreError> {
-        self.claim_wanted = true;
-        for (run, cancel) in &self.cancels {
-            let record = self.executor.store.run(*run).await?;
-            if record.is_some_and(|record| record.run.head.cancel_requested) {
-                cancel.cancel();
-            }
+            self.cancels.insert(lease, stop.cancelled.clone());
+            let executor = Arc::clone(&self.executor);
+            let executed = self.executed_sender.clone();
+            self.attempts.spawn(async move {
+                let ended = executor.execute(run, loaded, stop).await;
+                // Nobody listens only when the engine is gone, and then nobody needs the permit.
+                let _ = executed.send(lease).await;
+                executor.record(ended).await.map(|()| lease)
+            });
         }
         Ok(())
     }
 
-    fn interrupt(&mut self) {
-        let Some(stopping) = &mut self.stopping else { return };
-        if stopping.interrupted {
-            // Their runs are rescued at the next start.
-            tracing::warn!(attempts = self.attempts.len(), "attempts did not stop in time");
-            self.attempts.abort_all();
-            self.attempts.detach_all();
-            return;
+    /// Until something has become known or the scheduler wants to be woken.
+    async fn wait(&mut self, wakes: &mut Vec<Wake>) -> Result<(), StoreError> {
+        let alarm = Alarm::set(&mut self.alarm, self.scheduler.wake_at(), &*self.executor.clock);
+        tokio::select! {
+            biased;
+            claimed = run(&mut self.claiming) => wakes.push(claimed?),
+            looked = run(&mut self.looking) => wakes.push(looked?),
+            Some(lease) = self.executed.recv() => wakes.push(Wake::Executed(lease)),
+            Some(recorded) = self.attempts.join_next() => wakes.push(settle(&mut self.cancels, recorded)?),
+            heard = self.changes.next() => wakes.push(wake_of(heard?)),
+            Ok(()) = self.generation.changed() => {
+                self.loaded = self.catalog.load_full();
+                wakes.push(Wake::Catalog(jobs(&self.loaded)));
+            }
+            () = self.shutdown.cancelled(), if !self.told_to_stop => {}
+            () = &mut alarm.sleep => self.alarm = None,
         }
-        tracing::info!(attempts = self.attempts.len(), "interrupting attempts: their grace is over");
-        self.interrupted.cancel();
-        *stopping = Stopping { until: self.executor.clock.now().after(INTERRUPTED_GRACE), interrupted: true };
+        Ok(())
+    }
+
+    /// Whatever else has become known by now, so that one step takes in all of it.
+    fn gather(&mut self, wakes: &mut Vec<Wake>) -> Result<(), StoreError> {
+        while let Ok(lease) = self.executed.try_recv() {
+            wakes.push(Wake::Executed(lease));
+        }
+        while let Some(recorded) = self.attempts.try_join_next() {
+            wakes.push(settle(&mut self.cancels, recorded)?);
+        }
+        while let Some(heard) = self.changes.try_next() {
+            wakes.push(wake_of(heard));
+        }
+        if self.generation.has_changed().unwrap_or(false) {
+            self.generation.mark_unchanged();
+            self.loaded = self.catalog.load_full();
+            wakes.push(Wake::Catalog(jobs(&self.loaded)));
+        }
+        if self.shutdown.is_cancelled() && !self.told_to_stop {
+            self.told_to_stop = true;
+            wakes.push(Wake::Shutdown);
+        }
+        Ok(())
     }
 }
 
-async fn under_way(claiming: Option<&mut ClaimUnderWay>) -> Result<Vec<Claimed>, StoreError> {
-    match claiming {
-        Some(claiming) => (&mut claiming.claim).await,
-        None => std::future::pending().await,
+/// The sleep until the scheduler wants to be woken, kept from turn to turn.
+struct Alarm {
+    at: Timestamp,
+    sleep: Sleep,
+}
+
+impl Alarm {
+    /// An alarm that is set for an earlier time is left: to wake too early costs one step, and setting anew one each turn.
+    fn set<'alarm>(alarm: &'alarm mut Option<Self>, at: Timestamp, clock: &dyn Clock) -> &'alarm mut Self {
+        if alarm.as_ref().is_some_and(|alarm| alarm.at > at) {
+            *alarm = None;
+        }
+        alarm.get_or_insert_with(|| Self { at, sleep: clock.sleep_until(at) })
     }
+}
+
+/// The jobs that can be run, each with the version that would run.
+fn jobs(catalog: &Catalog) -> Vec<(JobId, Version)> {
+    catalog.all_serving().map(|loaded| (loaded.job.id.clone(), loaded.version)).collect()
+}
+
+fn wake_of(heard: Heard) -> Wake {
+    match heard {
+        Heard::Changes(changes) => Wake::Changed(changes),
+        Heard::Missed => Wake::Missed,
+    }
+}
+
+/// Runs an errand to its end, and clears its place.
+async fn run(errand: &mut Option<Errand>) -> Result<Wake, StoreError> {
+    let Some(under_way) = errand else { return std::future::pending().await };
+    let answer = under_way.await;
+    *errand = None;
+    answer
+}
+
+fn settle(
+    cancels: &mut HashMap<LeaseReference, CancellationToken>,
+    recorded: Result<Result<LeaseReference, StoreError>, JoinError>,
+) -> Result<Wake, StoreError> {
+    let lease = recorded
+        .unwrap_or_else(|error| Err(StoreError::Failed(format!("an attempt could not record its end: {error}"))))?;
+    cancels.remove(&lease);
+    Ok(Wake::Recorded(lease))
 }

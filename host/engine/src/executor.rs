@@ -1,5 +1,5 @@
-//! One attempt from its claim to its recorded end.
-//! It claims nothing and decides no transition: the loop claims, `core` decides.
+//! What the scheduler's decisions come to: a claim, a look at the record, one attempt from its claim to its end.
+//! It decides nothing: the scheduler says when, `core` says what follows from an outcome.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -7,30 +7,70 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use jobmill_core::journal::{EntryKind, Finished};
 use jobmill_core::time::unit_interval;
-use jobmill_core::{Clock, Entropy, FailureKind, Outcome, RunHead, RunId, transition};
-use jobmill_store::{Claimed, LeaseReference, RecordError, Store, StoreError};
+use jobmill_core::{Clock, Entropy, FailureKind, Outcome, RunHead, RunState, Timestamp, transition};
+use jobmill_store::{Claimed, LeaseReference, RecordError, Room, Store, StoreError};
 
 use crate::attempt::{AttemptContext, Remainder};
 use crate::catalog::LoadedJob;
+use crate::patience::{is_passing, is_passing_for_record, patiently};
 use crate::runner::Stop;
+use crate::scheduler::Wake;
 
 /// What attempts need of the engine.
-pub(crate) struct Executor {
+pub struct Executor {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
 }
 
+/// An attempt whose code has ended and whose end is not on record yet.
+pub struct Ended {
+    head: RunHead,
+    loaded: Arc<LoadedJob>,
+    outcome: Outcome,
+    remainder: Remainder,
+}
+
 impl Executor {
-    /// Runs the attempt and records its end; answers the run, or why the store could not record it.
-    pub(crate) async fn attempt(
-        self: Arc<Self>,
-        claimed: Claimed,
-        loaded: Arc<LoadedJob>,
-        stop: Stop,
-    ) -> Result<RunId, StoreError> {
+    /// An executor over a store.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { store, clock, entropy }
+    }
+
+    /// Carries out `Decision::Claim`; answers the wake for it, or why the store can't go on.
+    pub async fn claim(&self, room: Room) -> Result<Wake, StoreError> {
+        let now = self.clock.now();
+        let runs = match self.store.claim(room, now).await {
+            Err(error) if is_passing(&error) => {
+                tracing::warn!(%error, "runs can't be claimed just now");
+                return Ok(Wake::ClaimFailed);
+            }
+            claimed => claimed?,
+        };
+        // As of the claim: what became due since then was not looked at.
+        let next_due = match self.store.next_due(now).await {
+            // The poll finds what this would have told.
+            Err(error) if is_passing(&error) => None,
+            due => due?,
+        };
+        Ok(Wake::Claimed { runs, next_due })
+    }
+
+    /// Carries out `Decision::LookAt`; answers the wake for it, or why the store can't go on.
+    pub async fn look_at(&self, leases: Vec<LeaseReference>) -> Result<Wake, StoreError> {
+        let mut cancelled = Vec::new();
+        for lease in leases {
+            let record = patiently(&*self.clock, is_passing, || self.store.run(lease.run)).await?;
+            if record.is_some_and(|record| is_to_be_cancelled(&record.run.head, lease)) {
+                cancelled.push(lease);
+            }
+        }
+        Ok(Wake::Looked(cancelled))
+    }
+
+    /// Runs the code of an attempt to its end.
+    pub async fn execute(&self, claimed: Claimed, loaded: Arc<LoadedJob>, stop: Stop) -> Ended {
         let head = claimed.head.clone();
-        let lease = claimed.lease();
         let context =
             AttemptContext::new(claimed, Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.entropy));
         let running = loaded.runner.run(context, loaded.job.timeout.value, stop);
@@ -43,25 +83,19 @@ impl Executor {
                 (outcome, Remainder::default())
             }
         };
-        self.record(&head, lease, &loaded, outcome, remainder).await?;
-        Ok(head.id)
+        Ended { head, loaded, outcome, remainder }
     }
 
-    async fn record(
-        &self,
-        head: &RunHead,
-        lease: LeaseReference,
-        loaded: &LoadedJob,
-        outcome: Outcome,
-        remainder: Remainder,
-    ) -> Result<(), StoreError> {
-        let entries = self.entries(head, loaded, outcome, &remainder, true);
-        let mut written = self.store.finish(lease, entries, self.clock.now()).await;
-        if let Err(RecordError::Order(error)) = written {
+    /// Puts the end of an attempt on record; answers why the store could not, if it could not.
+    pub async fn record(&self, ended: Ended) -> Result<(), StoreError> {
+        let Ended { head, loaded, outcome, remainder } = ended;
+        let now = self.clock.now();
+        let without_orders = remainder.without_orders();
+        let mut written = self.finish(&head, &loaded, outcome, remainder, now).await;
+        if let (Err(RecordError::Order(error)), Some(rest)) = (&written, without_orders) {
             // What the attempt read of the order no longer holds: its changes are void, and it is tried again.
             let outcome = Outcome::failed(FailureKind::Transient, format!("order changed meanwhile: {error}"));
-            let entries = self.entries(head, loaded, outcome, &remainder, false);
-            written = self.store.finish(lease, entries, self.clock.now()).await;
+            written = self.finish(&head, &loaded, outcome, rest, now).await;
         }
         match written {
             Ok(after) => {
@@ -80,25 +114,27 @@ impl Executor {
         }
     }
 
-    fn entries(
+    async fn finish(
         &self,
         head: &RunHead,
         loaded: &LoadedJob,
         outcome: Outcome,
-        remainder: &Remainder,
-        with_orders: bool,
-    ) -> Vec<EntryKind> {
-        let kept = remainder.entries.iter();
-        let mut entries: Vec<EntryKind> =
-            kept.filter(|kind| with_orders || !matches!(kind, EntryKind::OrderUpdated { .. })).cloned().collect();
+        remainder: Remainder,
+        now: Timestamp,
+    ) -> Result<RunHead, RecordError> {
+        let lease = LeaseReference { run: head.id, token: head.lease };
         let share = unit_interval(&*self.entropy);
-        if let Ok(finished) = transition::finish(head, outcome, &loaded.job.backoff.value, self.clock.now(), share) {
-            let log = remainder.log.clone();
-            let finished = Finished { log, log_dropped: remainder.log_dropped, ..finished };
+        let mut entries = remainder.entries;
+        if let Ok(finished) = transition::finish(head, outcome, &loaded.job.backoff.value, now, share) {
+            let finished = Finished { log: remainder.log, log_dropped: remainder.log_dropped, ..finished };
             entries.push(EntryKind::Finished(Box::new(finished)));
         }
-        entries
+        patiently(&*self.clock, is_passing_for_record, || self.store.finish(lease, entries.clone(), now)).await
     }
+}
+
+fn is_to_be_cancelled(head: &RunHead, lease: LeaseReference) -> bool {
+    head.state == RunState::Running && head.lease == lease.token && head.cancel_requested
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -17,6 +17,7 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, LoadedJob, SharedCatalog};
+use crate::changes::{Heard, Listener};
 use crate::schema::PayloadProblem;
 
 /// A request to enqueue a run of a job.
@@ -193,7 +194,7 @@ impl Handle {
     }
 
     /// What changes from now on.
-    pub fn changes(&self) -> broadcast::Receiver<Change> {
+    pub fn changes(&self) -> broadcast::Receiver<Arc<[Change]>> {
         self.store.changes()
     }
 
@@ -209,18 +210,27 @@ impl Handle {
 
     /// Enqueues a run; durable when this returns.
     pub async fn enqueue(&self, request: EnqueueRequest) -> Result<Accepted, EnqueueError> {
+        let accepted = self.enqueue_many(vec![request]).await?.pop();
+        accepted.ok_or_else(|| StoreError::Damaged("an enqueue was not answered".to_owned()).into())
+    }
+
+    /// Enqueues runs, all or nothing; durable when this returns. One answer for each, in order.
+    pub async fn enqueue_many(&self, requests: Vec<EnqueueRequest>) -> Result<Vec<Accepted>, EnqueueError> {
         let catalog = self.catalog.load_full();
-        let loaded = catalog.serving(&request.job).ok_or_else(|| unknown_job(&catalog, request.job.as_str()))?;
-        check_request(&request)?;
-        check_payload(loaded, &request.payload, None)?;
         let now = self.clock.now();
-        let run = self.new_run(loaded, request, now);
-        match self.store.enqueue(vec![run], now).await?.pop() {
-            Some(Enqueued::Created(head)) => Ok(Accepted { head, replayed: false }),
-            Some(Enqueued::Existing(head)) => Ok(Accepted { head, replayed: true }),
-            Some(Enqueued::Conflict(run)) => Err(EnqueueError::Conflict(run)),
-            None => Err(StoreError::Damaged("an enqueue was not answered".to_owned()).into()),
+        let mut runs = Vec::with_capacity(requests.len());
+        for request in requests {
+            let loaded = catalog.serving(&request.job).ok_or_else(|| unknown_job(&catalog, request.job.as_str()))?;
+            check_request(&request)?;
+            check_payload(loaded, &request.payload, None)?;
+            runs.push(self.new_run(loaded, request, now));
         }
+        let answers = self.store.enqueue(runs, now).await?.into_iter().map(|answer| match answer {
+            Enqueued::Created(head) => Ok(Accepted { head, replayed: false }),
+            Enqueued::Existing(head) => Ok(Accepted { head, replayed: true }),
+            Enqueued::Conflict(run) => Err(EnqueueError::Conflict(run)),
+        });
+        answers.collect()
     }
 
     fn new_run(&self, loaded: &LoadedJob, request: EnqueueRequest, now: Timestamp) -> NewRun {
@@ -342,8 +352,8 @@ impl Handle {
 
     /// The run once it is final; none when it is not within `limit`.
     pub async fn wait_final(&self, run: RunId, limit: Duration) -> Result<Option<RunRecord>, StoreError> {
-        let mut changes = self.store.changes();
-        let deadline = self.clock.sleep_until(self.clock.now().after(limit));
+        let mut changes = Listener::to(&*self.store);
+        let deadline = self.clock.sleep(limit);
         tokio::pin!(deadline);
         loop {
             if let Some(record) = self.store.run(run).await?
@@ -352,15 +362,14 @@ impl Handle {
                 return Ok(Some(record));
             }
             loop {
-                let change = tokio::select! {
-                    change = changes.recv() => change,
+                let heard = tokio::select! {
+                    heard = changes.next() => heard?,
                     () = &mut deadline => return Ok(None),
                 };
-                match change {
-                    Ok(change) if change.run == run && change.state.is_final() => break,
-                    Ok(_) => {}
-                    Err(broadcast::error::RecvError::Lagged(_)) => break,
-                    Err(broadcast::error::RecvError::Closed) => return Err(StoreError::Closed),
+                match heard {
+                    Heard::Changes(changes) if changes.iter().any(|it| it.run == run && it.state.is_final()) => break,
+                    Heard::Changes(_) => {}
+                    Heard::Missed => break,
                 }
             }
         }

@@ -107,7 +107,7 @@ impl Hopper {
         }
         loop {
             let pause = if self.files.values().all(|file| file.settled) { RESCAN } else { self.quiet };
-            let pause = self.clock.sleep_until(self.clock.now().after(pause));
+            let pause = self.clock.sleep(pause);
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = pause => {}

@@ -3,11 +3,14 @@
 
 pub mod attempt;
 pub mod catalog;
+mod changes;
 mod engine;
-mod executor;
+pub mod executor;
 pub mod handle;
 mod hopper;
+mod patience;
 pub mod runner;
+pub mod scheduler;
 pub mod schema;
 
 pub use attempt::{AttemptContext, Remainder, StepError};

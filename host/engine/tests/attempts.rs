@@ -94,10 +94,10 @@ async fn a_panic_in_the_host_fails_the_attempt_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_go_on_after_a_crash_and_the_attempt_counts() {
     let mut mill = Mill::start();
-    mill.script.hang();
+    let begun = mill.script.hang();
     mill.script.fail(FailureKind::Transient);
     let running = mill.enqueue().await;
-    mill.until(running, RunState::Running).await;
+    watchdog(begun.notified()).await;
     let retrying = mill.enqueue().await;
     mill.until(retrying, RunState::Retryable).await;
     mill.engine.abort();

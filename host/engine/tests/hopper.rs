@@ -27,8 +27,9 @@ fn broken(handle: &Handle, file: &str) -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_file_serves_the_next_attempt() {
     let mut mill = Mill::start();
-    mill.script.hang();
+    let begun = mill.script.hang();
     let run = mill.enqueue().await;
+    support::watchdog(begun.notified()).await;
     let first = mill.until(run, RunState::Running).await.version;
     put(mill.hopper.path(), "hello.wasm", "hello retries=7 event=greet");
     mill.until_catalog(|handle| retries(handle, "hello") == Some(7)).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::FutureExt;
 use jobmill_core::time::format_duration;
-use jobmill_core::{EventId, FailureKind, Outcome};
+use jobmill_core::{Clock, EventId, FailureKind, Outcome};
 use jobmill_engine::{AttemptContext, Runner, Stop};
 use wasmtime::Store;
 
@@ -18,16 +18,18 @@ use crate::bindings::since_0_1::jobmill::job::types::Failure;
 use crate::outcome::{of_error, of_panic, of_return};
 use crate::runtime::World;
 use crate::state::HostState;
+use crate::ticker::Ticker;
 
 /// Runs attempts of one component.
 pub(crate) struct JobRunner {
     job: JobPre<HostState>,
     world: Arc<World>,
+    ticker: Arc<Ticker>,
 }
 
 impl JobRunner {
-    pub(crate) fn new(job: JobPre<HostState>, world: Arc<World>) -> Self {
-        Self { job, world }
+    pub(crate) fn new(job: JobPre<HostState>, world: Arc<World>, ticker: Arc<Ticker>) -> Self {
+        Self { job, world, ticker }
     }
 
     async fn call(
@@ -44,21 +46,24 @@ impl JobRunner {
 #[async_trait]
 impl Runner for JobRunner {
     async fn run(&self, context: AttemptContext, timeout: Duration, stop: Stop) -> (Outcome, AttemptContext) {
-        let deadline = context.clock().sleep_until(context.now().after(timeout));
+        let _running = self.ticker.guest();
+        let clock = Arc::clone(context.clock());
         let (presented, payload) = (present(&context), context.payload().as_str().to_owned());
         // The store outlives the call, so the context can be taken back out of it however the call ends.
         let mut store = HostState::running(context, Arc::clone(&self.world)).into_store(self.job.engine());
         let call = AssertUnwindSafe(self.call(&mut store, &presented, &payload)).catch_unwind();
         let ended = tokio::select! {
+            // Most calls end the first time they are polled; for those, nothing is armed that could end them.
             biased;
             ended = call => match ended {
                 Ok(returned) => returned.map(of_return),
                 Err(panic) => Ok(of_panic(&*panic)),
             },
-            () = stop.cancelled.cancelled() => Ok(Outcome::Cancelled),
-            () = stop.interrupted.cancelled() => Ok(Outcome::Interrupted),
-            () = deadline => {
-                Ok(Outcome::failed(FailureKind::Timeout, format!("took longer than {}", format_duration(timeout))))
+            outcome = stopped(&stop, &*clock, timeout) => {
+                Ok(outcome.unwrap_or_else(|| {
+                    let message = format!("took longer than {}", format_duration(timeout));
+                    Outcome::failed(FailureKind::Timeout, message)
+                }))
             }
         };
         let Some((context, last_words)) = store.into_data().into_context() else {
@@ -66,6 +71,16 @@ impl Runner for JobRunner {
         };
         let outcome = ended.unwrap_or_else(|error| of_error(&error, last_words.as_deref()));
         (outcome, context)
+    }
+}
+
+/// Ends when the attempt has to: with the outcome of a stop, or without one at the deadline.
+async fn stopped(stop: &Stop, clock: &dyn Clock, timeout: Duration) -> Option<Outcome> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled.cancelled() => Some(Outcome::Cancelled),
+        () = stop.interrupted.cancelled() => Some(Outcome::Interrupted),
+        () = clock.sleep(timeout) => None,
     }
 }
 

@@ -13,9 +13,11 @@ use crate::bindings::since_0_1::JobPre;
 use crate::bindings::since_0_1::exports::jobmill::job::lifecycle;
 use crate::outcome::cause;
 use crate::state::HostState;
+use crate::ticker::Ticker;
 
 /// Calls `describe` in an instance of its own, sealed off: no host calls, an empty WASI, a short deadline.
-pub(crate) async fn describe(job: &JobPre<HostState>) -> Result<Descriptor, LoadError> {
+pub(crate) async fn describe(job: &JobPre<HostState>, ticker: &Ticker) -> Result<Descriptor, LoadError> {
+    let _running = ticker.guest();
     let mut store = HostState::describing().into_store(job.engine());
     let call = async {
         let instance = job.instantiate_async(&mut store).await?;

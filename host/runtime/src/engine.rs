@@ -2,18 +2,15 @@
 //! It loads and runs nothing.
 
 use std::path::Path;
-use std::time::Duration;
 
 use jobmill_core::limits;
 use wasmtime::{
-    Cache, CacheConfig, Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig,
-    Strategy,
+    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy,
 };
 
 use crate::runtime::RuntimeError;
+use crate::ticker::Ticker;
 
-/// How long a guest computes before it lets other tasks run.
-const EPOCH: Duration = Duration::from_millis(10);
 /// Stack of the guest's own calls.
 const WASM_STACK_BYTES: usize = 512 * 1024;
 /// Stack of guest and host calls together: a host call on a nearly full guest stack still has room.
@@ -33,8 +30,8 @@ const MEMORY_KEPT_BYTES: usize = 2 * 1024 * 1024;
 const TABLE_KEPT_BYTES: usize = 64 * 1024;
 const STACK_KEPT_BYTES: usize = 64 * 1024;
 
-/// An engine for up to `concurrency` attempts at once, with its ticker. Compiled code is kept in `cache_directory`.
-pub(crate) fn start(concurrency: usize, cache_directory: Option<&Path>) -> Result<Engine, RuntimeError> {
+/// An engine for up to `concurrency` attempts at once, with the ticker that moves its epoch on while guests run. Compiled code is kept in `cache_directory`.
+pub(crate) fn start(concurrency: usize, cache_directory: Option<&Path>) -> Result<(Engine, Ticker), RuntimeError> {
     let mut config = config(cache_directory)?;
     let mut pooled = config.clone();
     pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(concurrency)));
@@ -51,8 +48,10 @@ pub(crate) fn start(concurrency: usize, cache_directory: Option<&Path>) -> Resul
             Engine::new(&config).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?
         }
     };
-    tick(engine.weak())?;
-    Ok(engine)
+    let epoch = engine.clone();
+    let ticker = Ticker::start(move || epoch.increment_epoch())
+        .map_err(|error| RuntimeError::Engine(format!("the ticker thread can't be started: {error}")))?;
+    Ok((engine, ticker))
 }
 
 fn config(cache_directory: Option<&Path>) -> Result<Config, RuntimeError> {
@@ -107,20 +106,4 @@ fn pool(concurrency: usize) -> PoolingAllocationConfig {
         .async_stack_keep_resident(STACK_KEPT_BYTES)
         .pagemap_scan(Enabled::Auto);
     pool
-}
-
-/// Ends by itself once the engine is dropped.
-#[expect(clippy::disallowed_methods, reason = "epochs count the machine's time, whatever the engine's clock says")]
-fn tick(engine: EngineWeak) -> Result<(), RuntimeError> {
-    let ticker = move || {
-        while let Some(engine) = engine.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
-            std::thread::sleep(EPOCH);
-        }
-    };
-    match std::thread::Builder::new().name("epoch".to_owned()).spawn(ticker) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(RuntimeError::Engine(format!("the ticker thread can't be started: {error}"))),
-    }
 }

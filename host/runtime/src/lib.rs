@@ -13,6 +13,7 @@ mod preamble;
 mod runtime;
 mod state;
 mod stopped;
+mod ticker;
 
 pub use capability::email::InDoubt;
 pub use runtime::{Runtime, RuntimeError, RuntimeSettings};

@@ -30,8 +30,9 @@ impl Loader for Runtime {
         let (component, _permit) = self.compile(component).await?;
         let imports = check_names(&component)?;
         let job = self.link(&component)?;
-        let descriptor = describe(&job).await?;
-        Ok(Loaded { descriptor, imports, runner: Arc::new(JobRunner::new(job, Arc::clone(&self.world))) })
+        let descriptor = describe(&job, &self.ticker).await?;
+        let runner = JobRunner::new(job, Arc::clone(&self.world), Arc::clone(&self.ticker));
+        Ok(Loaded { descriptor, imports, runner: Arc::new(runner) })
     }
 }
 

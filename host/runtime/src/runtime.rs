@@ -13,6 +13,7 @@ use crate::bindings::since_0_1;
 use crate::capability::email::InDoubt;
 use crate::engine;
 use crate::state::HostState;
+use crate::ticker::Ticker;
 
 /// What the runtime needs from outside.
 pub struct RuntimeSettings {
@@ -55,6 +56,7 @@ pub(crate) struct World {
 pub struct Runtime {
     pub(crate) linker: Linker<HostState>,
     pub(crate) world: Arc<World>,
+    pub(crate) ticker: Arc<Ticker>,
     /// One permit for each component that is being loaded.
     pub(crate) loading: Arc<Semaphore>,
 }
@@ -62,10 +64,11 @@ pub struct Runtime {
 impl Runtime {
     /// Starts the runtime.
     pub fn new(settings: RuntimeSettings) -> Result<Self, RuntimeError> {
-        let engine = engine::start(settings.concurrency, settings.cache_directory.as_deref())?;
+        let (engine, ticker) = engine::start(settings.concurrency, settings.cache_directory.as_deref())?;
         let linker = linker(&engine).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
         let world = World { mailer: settings.mailer, orders: settings.orders, in_doubt: settings.in_doubt };
-        Ok(Self { linker, world: Arc::new(world), loading: Arc::new(Semaphore::new(engine::LOADING)) })
+        let loading = Semaphore::new(engine::LOADING);
+        Ok(Self { linker, world: Arc::new(world), ticker: Arc::new(ticker), loading: Arc::new(loading) })
     }
 }
 

@@ -20,7 +20,8 @@ use crate::stopped::Stopped;
 pub(crate) struct HostState {
     attempt: Option<Box<AttemptState>>,
     bounds: Bounds,
-    wasi: WasiCtx,
+    /// Made when it is first asked for: most guests import WASI and never call it.
+    wasi: Option<Box<WasiCtx>>,
     resources: ResourceTable,
 }
 
@@ -33,28 +34,26 @@ pub(crate) struct AttemptState {
     /// How often each effect was done in this attempt.
     pub(crate) done: BTreeMap<EffectKey, usize>,
     calls: HostCalls,
-    output: Output,
+    /// What the guest prints, once it has asked for WASI.
+    output: Option<Output>,
 }
 
 impl HostState {
     /// For `describe`: every host call ends it.
     pub(crate) fn describing() -> Self {
-        Self::new(None, wasi::silent())
+        Self::new(None)
     }
 
     /// For an attempt.
     pub(crate) fn running(context: AttemptContext, world: Arc<World>) -> Self {
-        let calls = HostCalls::new();
-        let output = Output::new(Arc::clone(context.clock()), calls.clone());
-        let wasi = wasi::captured(&output);
-        let attempt = AttemptState { context, world, done: BTreeMap::new(), calls, output };
-        Self::new(Some(Box::new(attempt)), wasi)
+        let attempt = AttemptState { context, world, done: BTreeMap::new(), calls: HostCalls::new(), output: None };
+        Self::new(Some(Box::new(attempt)))
     }
 
-    fn new(attempt: Option<Box<AttemptState>>, wasi: WasiCtx) -> Self {
+    fn new(attempt: Option<Box<AttemptState>>) -> Self {
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(limits::RESOURCE_HANDLES);
-        Self { attempt, bounds: Bounds::default(), wasi, resources }
+        Self { attempt, bounds: Bounds::default(), wasi: None, resources }
     }
 
     /// A store of its own, bounded in everything but time.
@@ -72,20 +71,33 @@ impl HostState {
         let attempt = self.attempt.as_mut().ok_or(Stopped::Describing)?;
         attempt.calls.charge()?;
         // What the guest has printed so far stands in the log before what it does now.
-        attempt.output.move_lines(&mut attempt.context);
+        if let Some(output) = &attempt.output {
+            output.move_lines(&mut attempt.context);
+        }
         Ok(attempt)
     }
 
     /// The attempt's context with all that the guest has printed, and the guest's last words; none after a describe.
     pub(crate) fn into_context(self) -> Option<(AttemptContext, Option<String>)> {
         let AttemptState { mut context, output, .. } = *self.attempt?;
-        let last_words = output.move_rest(&mut context);
+        let last_words = output.and_then(|output| output.move_rest(&mut context));
         Some((context, last_words))
+    }
+}
+
+impl AttemptState {
+    /// Its WASI, the standard streams of which go to the run's log.
+    fn wasi(&mut self) -> WasiCtx {
+        wasi::captured(self.output.insert(Output::new(Arc::clone(self.context.clock()), self.calls.clone())))
     }
 }
 
 impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+        let attempt = &mut self.attempt;
+        let ctx = self
+            .wasi
+            .get_or_insert_with(|| Box::new(attempt.as_mut().map_or_else(wasi::silent, |attempt| attempt.wasi())));
+        WasiCtxView { ctx, table: &mut self.resources }
     }
 }

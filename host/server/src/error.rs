@@ -30,6 +30,7 @@ pub(crate) enum Code {
     NotReady,
     PayloadInvalid,
     StoreDamaged,
+    StoreFull,
     StoreUnavailable,
     Timeout,
     UnknownEvent,
@@ -65,6 +66,7 @@ impl Code {
             Self::NotReady => ("not-ready", StatusCode::SERVICE_UNAVAILABLE, "Not ready"),
             Self::PayloadInvalid => ("payload-invalid", StatusCode::UNPROCESSABLE_ENTITY, "Payload invalid"),
             Self::StoreDamaged => ("store-damaged", StatusCode::INTERNAL_SERVER_ERROR, "Store damaged"),
+            Self::StoreFull => ("store-full", StatusCode::INSUFFICIENT_STORAGE, "No room on the disk"),
             Self::StoreUnavailable => ("store-unavailable", StatusCode::SERVICE_UNAVAILABLE, "Store unavailable"),
             Self::Timeout => ("timeout", StatusCode::REQUEST_TIMEOUT, "Timeout"),
             Self::UnknownEvent => ("unknown-event", StatusCode::NOT_FOUND, "Unknown event"),
@@ -186,7 +188,8 @@ impl From<StoreError> for Problem {
         tracing::error!(%error, "a request was not served");
         let code = match error {
             StoreError::Damaged(_) => Code::StoreDamaged,
-            StoreError::Failed(_) | StoreError::Closed => Code::StoreUnavailable,
+            StoreError::Full(_) => Code::StoreFull,
+            StoreError::Unavailable(_) | StoreError::Failed(_) | StoreError::Closed => Code::StoreUnavailable,
         };
         Self::new(code, error.to_string())
     }

@@ -1,173 +1,178 @@
-//! The log itself: appends commands to the tree, syncs them, reads them back.
-//! Opening, creating and repairing are `open`'s; what the bytes mean is `codec`'s.
+//! The log itself: appends groups to the tree, syncs them, gives blocks back.
+//! Opening and repairing are `open`'s, reading at start is `recovery`'s; what the bytes mean is `block`'s and `part`'s.
 
 use std::fs::File;
-use std::panic::AssertUnwindSafe;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jobmill_core::journal::Entry;
-use jobmill_core::{EventId, Json, RunId};
-use jobmill_store::{Log, LogError, LogReader, Record};
+use jobmill_store::{Log, LogError, LogOpener, LogReader, Notes, Place, Record, Space};
 
-use crate::assembly::{Assembly, Scan};
-use crate::codec::{Flaw, Key, PIECE_BYTES, Part, encode};
+use crate::block::{Packed, Packer};
+use crate::disk;
 use crate::mark::{Mark, MarkFile};
-use crate::open::{OpenError, Opened, open, without_panic};
+use crate::notes::NotesPage;
+use crate::open::{OpenError, Opened, open};
+use crate::part::{Head, Key, PIECE_BYTES, Part};
+use crate::reader::Reader;
+use crate::recovery::{first_key, recover, remove};
 
-/// Only what is there already tells which group comes next, so anything else is a bug.
+/// Only what is there already tells which block comes next, so anything else is a bug.
 const SCANNED_FIRST: &str = "a log is scanned before it is appended to";
+
+/// What `sync` promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// What was synced survives the end of the process and a power cut.
+    #[default]
+    Full,
+    /// What was synced survives the end of the process, however it ends. A power cut or a crash of the machine can lose
+    /// what was synced in the second before it, or longer ago on a disk that is slow to take it: a thread in the
+    /// background hands it to the disk twice a second. Lost is the end of the log, in whole groups; a log that lacks
+    /// something before its end is refused when it is opened.
+    Relaxed,
+}
 
 /// A durable log in a directory of its own. One process at a time.
 pub struct SledLog {
+    directory: PathBuf,
+    durability: Durability,
     tree: sled::Db,
     /// sled's `flush` hands its pages to the kernel and no further; `sync_data` on the same file makes them durable.
     file: File,
     marks: MarkFile,
-    /// What was appended so far; none until the log was scanned. Its group is the one that is being appended, and each
-    /// sync ends one.
+    notes: Arc<NotesPage>,
+    /// How far the log goes; none until it was scanned.
     appended: Option<Mark>,
+    packer: Packer,
 }
-
-/// A key, and the value that it gets; none where a longer record left a part behind.
-type Write = (Vec<u8>, Option<Vec<u8>>);
 
 impl SledLog {
     /// Opens the log in `directory`, which is created if it is not there or empty.
-    pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        let Opened { tree, file, marks } = open(directory)?;
-        Ok(Self { tree, file, marks, appended: None })
+    pub fn open(directory: &Path, durability: Durability) -> Result<Self, OpenError> {
+        let Opened { tree, file, marks, notes } = open(directory)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            durability,
+            tree,
+            file,
+            marks,
+            notes: Arc::new(notes),
+            appended: None,
+            packer: Packer::default(),
+        })
     }
 
-    /// What a record comes to in the tree.
-    fn writes(&self, record: &Record, group: u64) -> Result<Vec<Write>, LogError> {
-        let key = Key::of(record);
-        let bytes = encode(record)?;
-        let pieces = bytes.chunks(PIECE_BYTES);
-        let parts = u16::try_from(pieces.len())
-            .map_err(|_| LogError::Io(format!("{key} has {} bytes, which is more than fit", bytes.len())))?;
-        let mut writes = Vec::with_capacity(pieces.len());
-        for (number, piece) in (0..parts).zip(pieces) {
-            let name = key.part(number);
-            let value = Part { group, parts, piece }.seal(&name);
-            writes.push((name, Some(value)));
+    /// Writes the parts of a block. Each is written by itself: a batch costs twice as much, and parts that lack others
+    /// after a crash are known by their frames.
+    fn insert(&self, block: u64, head: Head, packed: &[u8], value: &mut Vec<u8>) -> Result<(), LogError> {
+        for (part, piece) in (0..head.parts).zip(packed.chunks(PIECE_BYTES)) {
+            let key = Key { block, part }.to_bytes();
+            Part { head, piece }.seal(&key, value);
+            self.tree.insert(key, value.as_slice()).map_err(disk::refused_by_sled)?;
         }
-        if matches!(key, Key::Order(_)) {
-            let name = key.part(0);
-            if let Some(value) = self.tree.get(&name).map_err(refused)? {
-                let earlier = Part::unseal(&name, &value).map_err(|flaw| flaw.of(&key))?;
-                writes.extend((parts..earlier.parts).map(|number| (key.part(number), None)));
-            }
-        }
-        Ok(writes)
+        Ok(())
+    }
+
+    /// Makes everything that was appended durable, and says so in the mark.
+    fn settle(&self, appended: Mark) -> Result<(), LogError> {
+        self.tree.flush().map_err(disk::refused_by_sled)?;
+        let marked = self.file.sync_data().and_then(|()| self.marks.write(appended));
+        marked.map_err(|error| disk::refused(&error))
     }
 }
 
 impl Log for SledLog {
     fn reader(&self) -> Arc<dyn LogReader> {
-        Arc::new(Reader(self.tree.clone()))
+        Arc::new(Reader::new(self.tree.clone()))
     }
 
-    fn scan(&mut self, visit: &mut dyn FnMut(Record)) -> Result<(), LogError> {
-        let tree = &self.tree;
-        let synced = self.marks.read().map_err(|error| LogError::Io(error.to_string()))?;
-        let read = AssertUnwindSafe(|| {
-            let mut scan = Scan::new(synced);
-            for pair in tree.iter() {
-                let (key, value) = pair.map_err(refused)?;
-                if let Some(record) = scan.add(&key, &value)? {
-                    visit(record);
-                }
-            }
-            let (last, all) = scan.finish()?;
-            last.into_iter().for_each(visit);
-            Ok(all)
-        });
-        let all = without_panic(read).unwrap_or_else(|reason| Err(LogError::Damaged(reason)))?;
-        self.appended = Some(Mark { group: all.group + 1, parts: all.parts });
+    fn notes(&self) -> Arc<dyn Notes> {
+        self.notes.clone()
+    }
+
+    fn scan(&mut self, visit: &mut dyn FnMut(Place, Record)) -> Result<(), LogError> {
+        let synced = self.marks.read().map_err(|error| disk::refused(&error))?;
+        let appended = recover(&self.tree, synced, visit)?;
+        if appended != synced {
+            // What was handed over is acted upon, so it must stay.
+            self.settle(appended)?;
+        }
+        self.appended = Some(appended);
         Ok(())
     }
 
-    fn append(&mut self, command: &[Record]) -> Result<(), LogError> {
+    fn append(&mut self, group: &[Record]) -> Result<Vec<Place>, LogError> {
         let mut appended = self.appended.expect(SCANNED_FIRST);
-        let mut writes = Vec::with_capacity(command.len());
-        for record in command {
-            let of_record = self.writes(record, appended.group)?;
-            if Key::of(record).is_written_once() {
-                appended.parts += of_record.len() as u64;
-            }
-            writes.extend(of_record);
+        let blocks = self.packer.pack(group)?;
+        let heads = heads(appended.group + 1, &blocks)?;
+        let mut places = Vec::with_capacity(group.len());
+        let mut value = Vec::new();
+        for (head, Packed { bytes, records, .. }) in heads.into_iter().zip(&blocks) {
+            self.insert(appended.blocks, head, bytes, &mut value)?;
+            places.extend((0..=u16::MAX).take(*records).map(|slot| Place::new(appended.blocks, slot)));
+            appended = Mark { group: head.group, blocks: appended.blocks + 1 };
         }
         self.appended = Some(appended);
-        // A single insert is atomic by itself, and costs half of a batch.
-        if let [(key, Some(value))] = writes.as_slice() {
-            return self.tree.insert(key, value.as_slice()).map(|_| ()).map_err(refused);
-        }
-        let mut batch = sled::Batch::default();
-        for (key, value) in writes {
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
-        }
-        self.tree.apply_batch(batch).map_err(refused)
+        Ok(places)
     }
 
     fn sync(&mut self) -> Result<(), LogError> {
         let appended = self.appended.expect(SCANNED_FIRST);
-        self.tree.flush().map_err(refused)?;
-        let marked = self.file.sync_data().and_then(|()| self.marks.write(appended));
-        marked.map_err(|error| LogError::Io(error.to_string()))?;
-        self.appended = Some(Mark { group: appended.group + 1, ..appended });
-        Ok(())
+        match self.durability {
+            Durability::Full => self.settle(appended),
+            // The mark stays: after a power cut it must not say more than there is.
+            Durability::Relaxed => self.tree.flush().map(|_| ()).map_err(disk::refused_by_sled),
+        }
+    }
+
+    fn release(&mut self, block: u64) -> Result<(), LogError> {
+        remove(&self.tree, ..first_key(block))
+    }
+
+    fn space(&self) -> Result<Space, LogError> {
+        disk::space(&self.directory).map_err(|error| disk::refused(&error))
     }
 }
 
-fn refused(error: sled::Error) -> LogError {
+/// What the parts of each block say. Known before any is written: a group that does not fit is not begun.
+fn heads(group: u64, blocks: &[Packed]) -> Result<Vec<Head>, LogError> {
+    let too_large = |what: &str| LogError::Io(format!("a group has {what} than the log can hold; write less at once"));
+    let following = u32::try_from(blocks.len()).map_err(|_| too_large("more blocks"))?;
+    let heads = (0..following).rev().zip(blocks).map(|(following, block)| {
+        let parts = block.bytes.len().div_ceil(PIECE_BYTES);
+        let parts = u16::try_from(parts).map_err(|_| too_large("a larger record"))?;
+        Ok(Head { floor: block.floor, group, following, parts })
+    });
+    heads.collect()
+}
+
+/// Opens a log again and again.
+pub struct SledOpener {
+    directory: PathBuf,
+    durability: Durability,
+}
+
+impl SledOpener {
+    /// Opens the log in `directory`, as `SledLog::open` does.
+    pub fn new(directory: PathBuf, durability: Durability) -> Self {
+        Self { directory, durability }
+    }
+}
+
+impl LogOpener for SledOpener {
+    fn open(&mut self) -> Result<Box<dyn Log>, LogError> {
+        match SledLog::open(&self.directory, self.durability) {
+            Ok(log) => Ok(Box::new(log)),
+            Err(error) => Err(refused(&error)),
+        }
+    }
+}
+
+fn refused(error: &OpenError) -> LogError {
+    let text = error.to_string();
     match error {
-        sled::Error::Io(error) => LogError::Io(error.to_string()),
-        error => LogError::Damaged(error.to_string()),
-    }
-}
-
-struct Reader(sled::Db);
-
-impl Reader {
-    /// One record. Each part is looked up on its own: a walk over the tree could see half of a command.
-    fn record(&self, key: &Key) -> Result<Option<Record>, LogError> {
-        let name = key.part(0);
-        let Some(value) = self.0.get(&name).map_err(refused)? else {
-            return Ok(None);
-        };
-        let part = Part::unseal(&name, &value).map_err(|flaw| flaw.of(key))?;
-        let mut assembly = Assembly::begin(key.clone(), 0, &part)?;
-        while let Some(number) = assembly.missing() {
-            let name = key.part(number);
-            let value = self.0.get(&name).map_err(refused)?;
-            let value = value.ok_or_else(|| Flaw::MissingPart(number).of(key))?;
-            assembly.add(number, &Part::unseal(&name, &value).map_err(|flaw| flaw.of(key))?)?;
-        }
-        assembly.finish().map(Some)
-    }
-}
-
-impl LogReader for Reader {
-    fn journal(&self, run: RunId) -> Result<Vec<Entry>, LogError> {
-        let mut journal: Vec<Entry> = Vec::new();
-        loop {
-            let first = u32::try_from(journal.len())
-                .map_err(|_| LogError::Damaged(format!("the journal of {run} has more entries than can be counted")))?;
-            match self.record(&Key::Journal { run, first })? {
-                Some(Record::Journal { entries, .. }) => journal.extend(entries),
-                _ => return Ok(journal),
-            }
-        }
-    }
-
-    fn event_data(&self, id: &EventId) -> Result<Option<Json>, LogError> {
-        match self.record(&Key::event(id))? {
-            Some(Record::Event { data, .. }) => Ok(Some(data)),
-            _ => Ok(None),
-        }
+        OpenError::Io { source, .. } if disk::is_full(source) => LogError::Full(text),
+        OpenError::Damaged { .. } => LogError::Damaged(text),
+        _ => LogError::Io(text),
     }
 }

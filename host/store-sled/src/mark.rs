@@ -14,10 +14,10 @@ const BYTES: usize = 20;
 /// How far the log was synced.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Mark {
-    /// The newest group of commands.
+    /// The newest group; they count from 1.
     pub(crate) group: u64,
-    /// Parts of records up to that group, of those that are written once and never again.
-    pub(crate) parts: u64,
+    /// The number that the next block gets: every block of that group and of those before it is below.
+    pub(crate) blocks: u64,
 }
 
 /// The file that holds the mark.
@@ -37,17 +37,17 @@ impl MarkFile {
             read => read?,
         }
         let (mark, sum) = bytes.split_at(BYTES - 4);
-        let (group, parts) = mark.split_at(8);
+        let (group, blocks) = mark.split_at(8);
         let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte));
         let whole = sum == crc32fast::hash(mark).to_be_bytes();
-        Ok(if whole { Mark { group: number(group), parts: number(parts) } } else { Mark::default() })
+        Ok(if whole { Mark { group: number(group), blocks: number(blocks) } } else { Mark::default() })
     }
 
     /// Writes the mark, in place.
     pub(crate) fn write(&self, mark: Mark) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(BYTES);
         bytes.extend(mark.group.to_be_bytes());
-        bytes.extend(mark.parts.to_be_bytes());
+        bytes.extend(mark.blocks.to_be_bytes());
         bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
         self.0.write_all_at(&bytes, 0)
     }
@@ -64,7 +64,7 @@ mod tests {
         let marks = MarkFile::open(&path).expect("opens");
         assert_eq!(marks.read().expect("reads"), Mark::default());
         for group in [1, u64::MAX, 7] {
-            let mark = Mark { group, parts: group / 2 };
+            let mark = Mark { group, blocks: group / 2 };
             marks.write(mark).expect("writes");
             assert_eq!(MarkFile::open(&path).expect("opens").read().expect("reads"), mark);
         }

@@ -8,8 +8,9 @@ use std::panic::{AssertUnwindSafe, UnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::codec::FORMAT;
 use crate::mark::MarkFile;
+use crate::notes::NotesPage;
+use crate::part::FORMAT;
 
 /// Bytes of pages that sled keeps in memory: the index holds what is looked at often, so a modest cache is enough.
 const CACHE_BYTES: u64 = 128 * 1024 * 1024;
@@ -36,6 +37,14 @@ pub enum OpenError {
         directory.display()
     )]
     Newer {
+        /// The store's directory.
+        directory: PathBuf,
+        /// The format that it says it has.
+        found: u32,
+    },
+    /// It was made while the format was still being found, and there is nothing that reads it.
+    #[error("the store in {} has format {found}, which was never released; name a new directory", directory.display())]
+    Unreleased {
         /// The store's directory.
         directory: PathBuf,
         /// The format that it says it has.
@@ -80,6 +89,8 @@ pub(crate) struct Opened {
     pub(crate) file: File,
     /// The file that says how far it was synced.
     pub(crate) marks: MarkFile,
+    /// The page beside the log.
+    pub(crate) notes: NotesPage,
 }
 
 /// Opens or creates the store in `directory`.
@@ -101,11 +112,13 @@ pub(crate) fn open(directory: &Path) -> Result<Opened, OpenError> {
     let tree = tree.map_err(|error| error.at(directory))?;
     let path = directory.join("synced");
     let marks = MarkFile::open(&path).to("open", &path)?;
+    let path = directory.join("starts");
+    let notes = NotesPage::open(&path).to("make room for", &path)?;
     // The names of the files are part of what must survive a power cut, and sled does not see to them.
     sync(&directory.join("conf"))?;
     sync(directory)?;
     sync(parent(directory))?;
-    Ok(Opened { tree, file, marks })
+    Ok(Opened { tree, file, marks, notes })
 }
 
 /// A store is made beside its place and renamed: a cut creation must not leave a directory that never opens.
@@ -199,6 +212,7 @@ fn check_format(directory: &Path) -> Result<(), OpenError> {
     let text = fs::read_to_string(&path).to("read", &path)?;
     match text.trim().parse() {
         Ok(found) if found > u32::from(FORMAT) => Err(OpenError::Newer { directory: directory.to_owned(), found }),
+        Ok(found) if found < u32::from(FORMAT) => Err(OpenError::Unreleased { directory: directory.to_owned(), found }),
         Ok(_) => Ok(()),
         Err(_) => Err(OpenError::Damaged {
             directory: directory.to_owned(),

@@ -1,14 +1,19 @@
 //! The log-backed store over the log on sled passes the suite, answers as the one in memory does, and answers the same
 //! when it is opened again. What the log itself keeps is `log`'s.
 
+use std::path::PathBuf;
+
 use jobmill_store::conformance::{Subject, check, observe, play};
 use jobmill_store::{LogStore, MemoryLog};
-use jobmill_store_sled::SledLog;
+use jobmill_store_sled::{Durability, SledOpener};
+
+fn open(directory: PathBuf) -> LogStore {
+    LogStore::open(SledOpener::new(directory, Durability::Full)).expect("opens")
+}
 
 async fn make() -> Subject {
     let home = tempfile::tempdir().expect("a directory");
-    let log = SledLog::open(&home.path().join("store")).expect("creates");
-    Subject::new(LogStore::open(log).expect("opens"), home)
+    Subject::new(open(home.path().join("store")), home)
 }
 
 jobmill_store::conformance!(make);
@@ -33,13 +38,12 @@ async fn it_answers_the_same_when_it_is_opened_again() {
     let home = tempfile::tempdir().expect("a directory");
     for seed in 0..6 {
         let directory = home.path().join(seed.to_string());
-        let open = || LogStore::open(SledLog::open(&directory).expect("opens")).expect("is whole");
-        let subject = Subject::new(open(), ());
+        let subject = Subject::new(open(directory.clone()), ());
         let (_, end) = play(&subject, seed, 250).await;
         let before = observe(subject.store(), end).await;
         drop(subject);
         for _ in 0..2 {
-            let again = open();
+            let again = open(directory.clone());
             assert_eq!(observe(&again, end).await, before, "seed {seed}");
             check(&again, end).await;
         }

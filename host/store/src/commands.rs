@@ -9,16 +9,19 @@ use jobmill_core::order::{Order, OrderError};
 use jobmill_core::transition::{self, Refused};
 use jobmill_core::{EventId, RunHead, RunId, RunState, Timestamp, limits};
 
-use crate::index::{Index, UniqueKey, unique_keys};
+use crate::committer::Commit;
+use crate::index::{EventRow, Index, RunIds, UniqueKey, unique_keys};
 use crate::log::Record;
 use crate::query::{DeadFilter, RunFilter};
-use crate::store::{BulkOutcome, Enqueued, LeaseReference, NewEvent, NewRun, Published, RecordError, Room};
+use crate::store::{
+    BulkOutcome, Enqueued, LeaseReference, NewEvent, NewRun, Pruned, Published, RecordError, Retention, StoreError,
+};
 
 /// What the commands of one commit have touched: a command that touches the same waits for the next commit, so that
 /// each is decided on what is durable.
 #[derive(Debug, Default)]
 pub(crate) struct Touched {
-    runs: HashSet<RunId>,
+    pub(crate) runs: RunIds,
     keys: HashSet<UniqueKey>,
     events: HashSet<String>,
     orders: HashSet<String>,
@@ -30,11 +33,17 @@ pub(crate) enum Decision<Answer> {
     Write(Vec<Record>, Answer),
     /// Something it needs was touched in this commit: decide again in the next.
     Later,
+    /// The store can't take it now.
+    Refuse(StoreError),
 }
 
-fn journal(index: &Index, run: RunId, now: Timestamp, kinds: impl IntoIterator<Item = EntryKind>) -> Record {
-    let first = index.row(run).map_or(0, |row| row.entries);
-    Record::Journal { run, first, entries: kinds.into_iter().map(|kind| Entry { at: now, kind }).collect() }
+/// More of a run's journal. A start that is not written yet goes along.
+fn journal(commit: &mut Commit<'_>, run: RunId, now: Timestamp, kinds: impl IntoIterator<Item = EntryKind>) -> Record {
+    let next = commit.index.row(run).map_or(0, |row| row.entries);
+    let start = commit.starts.remove(&run);
+    let first = start.as_ref().map_or(next, |(first, _)| *first);
+    let entries = kinds.into_iter().map(|kind| Entry { at: now, kind });
+    Record::Journal { run, first, entries: start.into_iter().map(|(_, entry)| entry).chain(entries).collect() }
 }
 
 /// How an enqueue is answered, once durable.
@@ -61,12 +70,8 @@ impl EnqueueAnswer {
 
 /// Enqueue: all or nothing. One conflict refuses the batch, and nothing of it is written: whatever of it would have been
 /// created is answered with the run that it failed on.
-pub(crate) fn enqueue(
-    index: &Index,
-    touched: &mut Touched,
-    runs: &[NewRun],
-    now: Timestamp,
-) -> Decision<Vec<EnqueueAnswer>> {
+pub(crate) fn enqueue(commit: &mut Commit<'_>, runs: &[NewRun], now: Timestamp) -> Decision<Vec<EnqueueAnswer>> {
+    let (index, touched) = (commit.index, &mut commit.touched);
     let mut answers = Vec::with_capacity(runs.len());
     let mut created: HashMap<RunId, Record> = HashMap::new();
     let mut taken: HashMap<UniqueKey, (RunId, Option<[u8; 32]>)> = HashMap::new();
@@ -101,6 +106,9 @@ pub(crate) fn enqueue(
         answers.iter_mut().filter(|answer| !is_there(answer) && !is_conflict(answer)).for_each(|it| *it = conflict);
         return Decision::Write(Vec::new(), answers);
     }
+    if let (Some(full), false) = (&commit.full, created.is_empty()) {
+        return Decision::Refuse(full.clone());
+    }
     touched.keys.extend(taken.into_keys());
     touched.runs.extend(created.keys());
     let records = runs.iter().filter_map(|run| created.remove(&run.id)).collect();
@@ -127,12 +135,8 @@ fn enqueued(run: &NewRun, event: Option<&EventReference>, now: Timestamp) -> Rec
 }
 
 /// Publish: all or nothing. An id that is known starts nothing.
-pub(crate) fn publish(
-    index: &Index,
-    touched: &mut Touched,
-    events: &[NewEvent],
-    now: Timestamp,
-) -> Decision<Vec<Published>> {
+pub(crate) fn publish(commit: &mut Commit<'_>, events: &[NewEvent], now: Timestamp) -> Decision<Vec<Published>> {
+    let (index, touched) = (commit.index, &mut commit.touched);
     if events.iter().any(|event| touched.events.contains(event.reference.id.as_str())) {
         return Decision::Later;
     }
@@ -141,7 +145,7 @@ pub(crate) fn publish(
     let mut published: HashMap<&EventId, usize> = HashMap::new();
     for (position, event) in events.iter().enumerate() {
         let id = &event.reference.id;
-        let known = index.event(id).map(|row| row.runs.clone());
+        let known = index.event(id).map(|row: &EventRow| row.runs().to_vec());
         let known = known.or_else(|| published.get(id).map(|first| answers[*first].runs.clone()));
         if let Some(runs) = known {
             answers.push(Published { id: id.clone(), runs, replayed: true });
@@ -157,46 +161,23 @@ pub(crate) fn publish(
         published.insert(id, position);
         answers.push(Published { id: id.clone(), runs, replayed: false });
     }
+    if let (Some(full), false) = (&commit.full, records.is_empty()) {
+        return Decision::Refuse(full.clone());
+    }
     touched.events.extend(events.iter().map(|event| event.reference.id.as_str().to_owned()));
     Decision::Write(records, answers)
 }
 
-/// Claim: what is due, at most as many as there is room for.
-pub(crate) fn claim(
-    index: &Index,
-    touched: &mut Touched,
-    room: &Room,
-    now: Timestamp,
-) -> (Vec<Vec<Record>>, Vec<RunId>) {
-    let jobs: Vec<_> = room.jobs.iter().map(|(job, _)| job.clone()).collect();
-    let mut records = Vec::new();
-    let mut runs = Vec::new();
-    for head in index.claimable(&jobs) {
-        if runs.len() == room.permits {
-            break;
-        }
-        let version = room.jobs.iter().find(|(job, _)| *job == head.job).map(|(_, version)| *version);
-        let (Some(version), false) = (version, touched.runs.contains(&head.id)) else {
-            continue;
-        };
-        if let Ok(kind) = transition::claim(head, version, now) {
-            touched.runs.insert(head.id);
-            records.push(vec![journal(index, head.id, now, [kind])]);
-            runs.push(head.id);
-        }
-    }
-    (records, runs)
-}
-
-/// Record or finish: entries of the attempt under way. Changes of orders are decided here, on the order as it is now.
+/// Record or finish: entries of the attempt under way, which are taken when they are written. Changes of orders are
+/// decided here, on the order as it is now.
 pub(crate) fn write_under_lease(
-    index: &Index,
-    touched: &mut Touched,
+    commit: &mut Commit<'_>,
     lease: LeaseReference,
-    entries: &[EntryKind],
+    entries: &mut Vec<EntryKind>,
     now: Timestamp,
 ) -> Decision<Result<(), RecordError>> {
-    if touched.runs.contains(&lease.run) {
+    let index = commit.index;
+    if commit.touched.runs.contains(&lease.run) {
         return Decision::Later;
     }
     let Some(row) = index.row(lease.run).filter(|row| holds(&row.head, lease)) else {
@@ -206,11 +187,11 @@ pub(crate) fn write_under_lease(
         return Decision::Write(Vec::new(), Err(RecordError::JournalFull));
     }
     let mut orders: BTreeMap<String, Order> = BTreeMap::new();
-    for kind in entries {
+    for kind in entries.iter() {
         let EntryKind::OrderUpdated { order: id, patch, .. } = kind else {
             continue;
         };
-        if touched.orders.contains(id) {
+        if commit.touched.orders.contains(id) {
             return Decision::Later;
         }
         let current = orders.remove(id).or_else(|| index.order(id).map(|order| (**order).clone()));
@@ -220,11 +201,11 @@ pub(crate) fn write_under_lease(
             Err(error) => return Decision::Write(Vec::new(), Err(RecordError::Order(error))),
         };
     }
-    touched.runs.insert(lease.run);
-    touched.orders.extend(orders.keys().cloned());
+    commit.touched.runs.insert(lease.run);
+    commit.touched.orders.extend(orders.keys().cloned());
     let unchanged = |order: &Order| index.order(&order.id).is_some_and(|current| **current == *order);
-    let settled = entries.iter().cloned().map(|kind| settle(&row.head, kind));
-    let mut records = vec![journal(index, lease.run, now, settled)];
+    let settled = std::mem::take(entries).into_iter().map(|kind| settle(&row.head, kind));
+    let mut records = vec![journal(commit, lease.run, now, settled)];
     records.extend(orders.into_values().filter(|order| !unchanged(order)).map(Record::Order));
     Decision::Write(records, Ok(()))
 }
@@ -248,43 +229,70 @@ fn ends(entries: &[EntryKind]) -> bool {
 
 /// One change of one run by an operator.
 pub(crate) fn change(
-    index: &Index,
-    touched: &mut Touched,
+    commit: &mut Commit<'_>,
     run: RunId,
     now: Timestamp,
     decide: &dyn Fn(&RunHead) -> Result<EntryKind, Refused>,
 ) -> Decision<Option<Result<(), Refused>>> {
-    if touched.runs.contains(&run) {
+    if commit.touched.runs.contains(&run) {
         return Decision::Later;
     }
-    let Some(head) = index.head(run) else {
+    let Some(head) = commit.index.head(run) else {
         return Decision::Write(Vec::new(), None);
     };
     match decide(head) {
         Err(refused) => Decision::Write(Vec::new(), Some(Err(refused))),
         Ok(kind) => {
-            touched.runs.insert(run);
-            Decision::Write(vec![journal(index, run, now, [kind])], Some(Ok(())))
+            commit.touched.runs.insert(run);
+            Decision::Write(vec![journal(commit, run, now, [kind])], Some(Ok(())))
         }
     }
 }
 
 /// Ends every attempt that a crash cut off.
-pub(crate) fn rescue(index: &Index, touched: &mut Touched, now: Timestamp) -> Decision<Vec<RunId>> {
-    if index.running().any(|head| touched.runs.contains(&head.id)) {
+pub(crate) fn rescue(commit: &mut Commit<'_>, now: Timestamp) -> Decision<Vec<RunId>> {
+    let index = commit.index;
+    if index.running().any(|head| commit.touched.runs.contains(&head.id)) {
         return Decision::Later;
     }
     let mut records = Vec::new();
     let mut runs = Vec::new();
     for head in index.running() {
         if let Ok(finished) = transition::rescue(head, now) {
-            touched.runs.insert(head.id);
+            commit.touched.runs.insert(head.id);
             let end = settle(head, EntryKind::Finished(Box::new(finished)));
-            records.push(journal(index, head.id, now, [end]));
+            records.push(journal(commit, head.id, now, [end]));
             runs.push(head.id);
         }
     }
     Decision::Write(records, runs)
+}
+
+/// Takes final runs out whose time to be kept is over, and events that started nothing; at most so many at once.
+pub(crate) fn prune(commit: &mut Commit<'_>, retention: &Retention, now: Timestamp) -> Decision<Pruned> {
+    let index = commit.index;
+    let most = limits::PRUNED_AT_ONCE;
+    let runs: Vec<RunId> =
+        index.expired(retention, now).filter(|run| !commit.touched.runs.contains(run)).take(most).collect();
+    let oldest = retention.completed.and_then(|age| now.before(age.max(limits::UNIQUE_WINDOW)));
+    let events: Vec<EventId> = index
+        .events_alone()
+        .filter(|(_, _, received_at)| oldest.is_some_and(|oldest| *received_at <= oldest))
+        .map(|(id, _, _)| id.clone())
+        .filter(|id| !commit.touched.events.contains(id.as_str()))
+        .take(most)
+        .collect();
+    commit.touched.runs.extend(runs.iter().copied());
+    commit.touched.events.extend(events.iter().map(|id| id.as_str().to_owned()));
+    let pruned = Pruned { runs: runs.len(), events: events.len(), more: runs.len() == most || events.len() == most };
+    let mut records = Vec::new();
+    if !runs.is_empty() {
+        records.push(Record::Pruned { runs });
+    }
+    if !events.is_empty() {
+        records.push(Record::PrunedEvents { events });
+    }
+    Decision::Write(records, pruned)
 }
 
 /// What a bulk action changes.
@@ -314,13 +322,8 @@ pub(crate) enum Bulk {
 }
 
 /// A bulk action on at most `limits::BULK_RUNS` runs.
-pub(crate) fn bulk(
-    index: &Index,
-    touched: &mut Touched,
-    action: &Bulk,
-    dry_run: bool,
-    now: Timestamp,
-) -> Decision<BulkOutcome> {
+pub(crate) fn bulk(commit: &mut Commit<'_>, action: &Bulk, dry_run: bool, now: Timestamp) -> Decision<BulkOutcome> {
+    let index = commit.index;
     let (heads, ids): (Vec<&RunHead>, _) = match action {
         Bulk::Cancel { filter, .. } => {
             let heads = index.matching(filter, None, now).filter(|head| wanted(head, filter));
@@ -330,7 +333,7 @@ pub(crate) fn bulk(
             (index.dead(filter).take(limits::BULK_RUNS).collect(), &filter.ids)
         }
     };
-    if heads.iter().any(|head| touched.runs.contains(&head.id)) {
+    if heads.iter().any(|head| commit.touched.runs.contains(&head.id)) {
         return Decision::Later;
     }
     let unknown = ids.iter().flatten().filter(|id| index.head(**id).is_none());
@@ -353,16 +356,17 @@ pub(crate) fn bulk(
         };
         match kind {
             Ok(kind) => {
-                records.push(journal(index, head.id, now, [kind]));
+                if !dry_run {
+                    records.push(journal(commit, head.id, now, [kind]));
+                }
                 outcome.changed.push(head.id);
             }
             Err(refused) => outcome.skipped.push((head.id, refused.to_string())),
         }
     }
-    if dry_run {
-        return Decision::Write(Vec::new(), outcome);
+    if !dry_run {
+        commit.touched.runs.extend(outcome.changed.iter().copied());
     }
-    touched.runs.extend(outcome.changed.iter().copied());
     Decision::Write(records, outcome)
 }
 
@@ -372,11 +376,48 @@ fn wanted(head: &RunHead, filter: &RunFilter) -> bool {
 }
 
 /// An order as it is given, with the revision after the one that is kept.
-pub(crate) fn put_order(index: &Index, touched: &mut Touched, order: &Order) -> Decision<Order> {
-    if !touched.orders.insert(order.id.clone()) {
+pub(crate) fn put_order(commit: &mut Commit<'_>, order: &Order) -> Decision<Order> {
+    if let Some(full) = &commit.full {
+        return Decision::Refuse(full.clone());
+    }
+    if !commit.touched.orders.insert(order.id.clone()) {
         return Decision::Later;
     }
-    let revision = index.order(&order.id).map_or(1, |current| current.revision + 1);
+    let revision = commit.index.order(&order.id).map_or(1, |current| current.revision + 1);
     let order = Order { revision, ..order.clone() };
     Decision::Write(vec![Record::Order(order.clone())], order)
+}
+
+/// Records of another store, as `export` gave them. Runs and events that are there already are left as they are.
+pub(crate) fn import(commit: &mut Commit<'_>, records: &mut Vec<Record>) -> Decision<usize> {
+    if let Some(full) = &commit.full {
+        return Decision::Refuse(full.clone());
+    }
+    let is_new = |record: &Record| match record {
+        Record::Journal { run, first, .. } => *first == 0 && commit.index.row(*run).is_none(),
+        Record::Event { reference, .. } => commit.index.event(&reference.id).is_none(),
+        Record::Order(order) => commit.index.order(&order.id).is_none(),
+        Record::MailCleared { .. } => true,
+        Record::Pruned { .. } | Record::PrunedEvents { .. } | Record::Floor { .. } => false,
+    };
+    let touched = |record: &Record| match record {
+        Record::Journal { run, .. } => commit.touched.runs.contains(run),
+        Record::Event { reference, .. } => commit.touched.events.contains(reference.id.as_str()),
+        Record::Order(order) => commit.touched.orders.contains(&order.id),
+        _ => false,
+    };
+    if records.iter().any(touched) {
+        return Decision::Later;
+    }
+    let records: Vec<Record> = std::mem::take(records).into_iter().filter(is_new).collect();
+    for record in &records {
+        match record {
+            Record::Journal { run, .. } => _ = commit.touched.runs.insert(*run),
+            Record::Event { reference, .. } => _ = commit.touched.events.insert(reference.id.as_str().to_owned()),
+            Record::Order(order) => _ = commit.touched.orders.insert(order.id.clone()),
+            _ => {}
+        }
+    }
+    let count = records.len();
+    Decision::Write(records, count)
 }

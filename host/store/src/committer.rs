@@ -1,16 +1,23 @@
-//! The one thread that writes: it decides what waits, appends it, syncs once, applies it, and answers.
+//! The one place that writes: it decides what waits, appends it, syncs once, applies it, and answers.
 //! Whatever waits when a commit begins shares its sync; nothing is answered before the sync returned.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
-use jobmill_core::{Timestamp, limits};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use jobmill_core::journal::Entry;
+use jobmill_core::{RunId, limits};
+use tokio::sync::broadcast;
 
+use crate::cleaning::{Cleaning, Plan};
 use crate::commands::Touched;
-use crate::index::Index;
-use crate::log::{Log, Record};
+use crate::index::{Index, Misfit};
+use crate::log::{Log, LogError, LogOpener, LogReader, Notes, Place, Record};
+use crate::queue::{Patience, Queue, Taken};
 use crate::store::{Change, StoreError};
+
+/// How often a log that had no room is tried again.
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Decides a command; answers it once the commit is durable.
 pub(crate) type Command = Box<dyn FnMut(&mut Commit<'_>) -> Step + Send>;
@@ -26,121 +33,320 @@ pub(crate) enum Step {
 
 /// A commit while its commands are decided.
 pub(crate) struct Commit<'index> {
-    /// What is durable.
+    /// What is durable, and what was claimed.
     pub(crate) index: &'index Index,
     /// What the commands so far touch.
     pub(crate) touched: Touched,
-    /// The records of one command, which are written whole or not at all.
-    pub(crate) writes: Vec<Vec<Record>>,
+    /// Claims that are not written yet. Whatever writes about such a run takes its start along.
+    pub(crate) starts: BTreeMap<RunId, (u32, Entry)>,
+    /// What is written: all of it or nothing.
+    pub(crate) writes: Vec<Record>,
+    /// Why new work is refused.
+    pub(crate) full: Option<StoreError>,
+    /// Why everything is refused.
+    pub(crate) refusing: Option<StoreError>,
 }
 
-/// What the committer is sent.
-pub(crate) enum Message {
-    /// Decide and answer.
-    Command(Command),
-    /// The same, after moving what has become due to where claims look.
-    Claim(Command, Timestamp),
-    /// Commit what came before, and end.
-    Close(oneshot::Sender<Result<(), StoreError>>),
+/// What callers and committer share.
+pub(crate) struct Shared {
+    pub(crate) index: Index,
+    /// None while the log is being opened again.
+    pub(crate) reader: Option<Arc<dyn LogReader>>,
+    pub(crate) notes: Option<Arc<dyn Notes>>,
+    /// Why nothing is taken.
+    pub(crate) refusing: Option<StoreError>,
+    /// Held by whoever reads the whole log: nothing of it is given back meanwhile.
+    pub(crate) reading: Arc<()>,
 }
 
 /// Owns the log.
-pub(crate) struct Committer<L> {
-    log: L,
-    index: Arc<RwLock<Index>>,
-    changes: broadcast::Sender<Change>,
+pub struct Committer {
+    opener: Box<dyn LogOpener>,
+    log: Option<Box<dyn Log>>,
+    shared: Arc<RwLock<Shared>>,
+    queue: Arc<Queue>,
+    changes: broadcast::Sender<Arc<[Change]>>,
     /// Commands of the last commit that touched what others in it had touched.
-    later: VecDeque<Command>,
-    failed: Option<StoreError>,
+    later: Vec<Command>,
+    cleaning: Cleaning,
 }
 
-impl<L: Log> Committer<L> {
-    pub(crate) fn new(log: L, index: Arc<RwLock<Index>>, changes: broadcast::Sender<Change>) -> Self {
-        Self { log, index, changes, later: VecDeque::new(), failed: None }
+/// A log, and what is known of it.
+pub(crate) struct Loaded {
+    log: Box<dyn Log>,
+    index: Index,
+    cleaning: Cleaning,
+}
+
+/// Opens a log and reads it.
+pub(crate) fn load(opener: &mut dyn LogOpener) -> Result<Loaded, StoreError> {
+    let mut log = opener.open()?;
+    let mut index = Index::default();
+    let mut cleaning = Cleaning::default();
+    // Of a journal that was written again further on, or pruned, the beginning may be given back already.
+    let mut headless = BTreeSet::new();
+    log.scan(&mut |place, record| {
+        cleaning.add(place, &record);
+        if let Err(Misfit(run)) = index.apply(&record, place) {
+            headless.insert(run);
+            return;
+        }
+        match record {
+            Record::Journal { run, first: 0, .. } => _ = headless.remove(&run),
+            Record::Pruned { runs } => runs.iter().for_each(|run| _ = headless.remove(run)),
+            _ => {}
+        }
+    })?;
+    if let Some(run) = headless.first() {
+        return Err(StoreError::Damaged(format!("the journal of {run} has entries missing")));
+    }
+    for record in log.notes().read()? {
+        let Record::Journal { run, first, entries } = record else { continue };
+        // A note that a group has meanwhile, or whose run is gone, says nothing new.
+        let is_next = index.row(run).is_some_and(|row| row.entries == first && row.head.state.is_waiting());
+        if let (true, Some(entry)) = (is_next, entries.into_iter().next()) {
+            index.start(run, entry);
+        }
+    }
+    Ok(Loaded { log, index, cleaning })
+}
+
+impl Committer {
+    pub(crate) fn new(
+        opener: Box<dyn LogOpener>,
+        loaded: Loaded,
+        queue: Arc<Queue>,
+        changes: broadcast::Sender<Arc<[Change]>>,
+    ) -> (Self, Arc<RwLock<Shared>>) {
+        let Loaded { log, index, cleaning } = loaded;
+        let (reader, notes) = (Some(log.reader()), Some(log.notes()));
+        let shared = Shared { index, reader, notes, refusing: None, reading: Arc::new(()) };
+        let shared = Arc::new(RwLock::new(shared));
+        let log = Some(log);
+        let later = Vec::new();
+        (Self { opener, log, shared: Arc::clone(&shared), queue, changes, later, cleaning }, shared)
     }
 
-    /// Commits until told to close or until nobody can send any more.
-    pub(crate) fn run(mut self, mut receiver: mpsc::Receiver<Message>) {
-        let mut closing = None;
-        while closing.is_none() {
-            let mut batch: Vec<Command> = self.later.drain(..).collect();
-            let mut promote = None;
-            let mut next = if batch.is_empty() { receiver.blocking_recv() } else { receiver.try_recv().ok() };
-            if batch.is_empty() && next.is_none() {
+    /// Commits until the store is closed.
+    pub(crate) fn run(mut self) {
+        loop {
+            let patience = if !self.later.is_empty() || self.is_cleaning_due() {
+                Patience::None
+            } else if self.log.is_none() {
+                Patience::AtMost(REOPEN_PAUSE)
+            } else {
+                Patience::Endless
+            };
+            if self.step_with(patience) {
                 break;
             }
-            while let Some(message) = next {
-                match message {
-                    Message::Command(command) => batch.push(command),
-                    Message::Claim(command, now) => {
-                        promote = promote.max(Some(now));
-                        batch.push(command);
-                    }
-                    Message::Close(done) => {
-                        closing = Some(done);
-                        break;
-                    }
-                }
-                next = if batch.len() < limits::COMMANDS_PER_COMMIT { receiver.try_recv().ok() } else { None };
-            }
-            self.commit(batch, promote);
-        }
-        while !self.later.is_empty() {
-            let rest = self.later.drain(..).collect();
-            self.commit(rest, None);
-        }
-        if let Some(done) = closing {
-            let _ = done.send(self.failed.take().map_or(Ok(()), Err));
         }
     }
 
-    fn commit(&mut self, batch: Vec<Command>, promote: Option<Timestamp>) {
-        if let Some(now) = promote {
-            self.index.write().unwrap_or_else(PoisonError::into_inner).promote(now);
+    /// Commits what waits now, without waiting for more; answers whether the store is closed. For whoever has no thread
+    /// to spare, such as a simulation.
+    pub fn step(&mut self) -> bool {
+        self.step_with(Patience::None)
+    }
+
+    fn step_with(&mut self, patience: Patience) -> bool {
+        let room = limits::COMMANDS_PER_COMMIT.saturating_sub(self.later.len());
+        let Taken { commands, closed } = self.queue.take(room, patience);
+        if self.log.is_none() {
+            self.reopen();
         }
+        let mut batch = std::mem::take(&mut self.later);
+        batch.extend(commands);
+        self.commit(batch);
+        let ended = closed && self.later.is_empty();
+        if ended {
+            let refusing = self.read().refusing.clone();
+            for closed in self.queue.closing() {
+                // Whoever asked may be gone.
+                let _ = closed.send(refusing.clone().map_or(Ok(()), Err));
+            }
+        }
+        ended
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Shared> {
+        self.shared.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Shared> {
+        self.shared.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn commit(&mut self, batch: Vec<Command>) {
+        let full = self.full();
         let mut answers = Vec::with_capacity(batch.len());
-        let writes = {
-            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-            let mut commit = Commit { index: &index, touched: Touched::default(), writes: Vec::new() };
+        let mut records = Vec::with_capacity(batch.len());
+        let started: Vec<RunId>;
+        {
+            let mut shared = self.write();
+            let starts = if shared.refusing.is_none() { shared.index.starts.clone() } else { BTreeMap::new() };
+            started = starts.keys().copied().collect();
+            let mut commit = Commit {
+                index: &shared.index,
+                touched: Touched::default(),
+                starts,
+                writes: Vec::with_capacity(batch.len()),
+                full,
+                refusing: shared.refusing.clone(),
+            };
+            let mut later = Vec::new();
             for mut command in batch {
                 match command(&mut commit) {
                     Step::Done(answer) => answers.push(answer),
-                    Step::Later => self.later.push_back(command),
+                    Step::Later => later.push(command),
                 }
             }
-            commit.writes
-        };
-        let outcome = self.write(&writes);
-        let mut changes = Vec::new();
-        if outcome.is_ok() && !writes.is_empty() {
-            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-            changes.extend(writes.iter().flatten().filter_map(|record| index.apply(record)));
+            let Commit { touched, starts, mut writes, .. } = commit;
+            records.extend(starts.into_iter().map(|(run, (first, entry))| Record::Journal {
+                run,
+                first,
+                entries: vec![entry],
+            }));
+            records.append(&mut writes);
+            shared.index.locked = touched.runs;
+            drop(shared);
+            self.later = later;
         }
-        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-        for answer in answers {
-            answer(outcome.clone().map(|()| &*index));
+        let plan = self.plan_cleaning();
+        let count = records.len();
+        if let Some(plan) = &plan {
+            records.extend(plan.records());
         }
-        drop(index);
-        for change in changes {
+        let outcome = self.append(&records);
+        let mut changes = Vec::with_capacity(count);
+        {
+            let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+            let outcome = outcome.and_then(|places| {
+                for (record, place) in records.iter().zip(&places).take(count) {
+                    let applied = shared.index.apply(record, *place);
+                    let applied = applied.map_err(|misfit| {
+                        StoreError::Damaged(format!("the journal of {} was not continued where it ends", misfit.0))
+                    })?;
+                    changes.extend(applied);
+                }
+                for run in started {
+                    shared.index.starts.remove(&run);
+                }
+                if let Some(plan) = &plan {
+                    plan.apply(&mut shared.index, &records[count..], &places[count..]);
+                }
+                self.cleaning.appended(&places);
+                Ok(())
+            });
+            shared.index.locked.clear();
+            let shared = RwLockWriteGuard::downgrade(shared);
+            for answer in answers {
+                answer(outcome.clone().map(|()| &shared.index));
+            }
+        }
+        if !changes.is_empty() {
             // Nobody may be listening.
-            let _ = self.changes.send(change);
+            let _ = self.changes.send(changes.into());
+        }
+        if let Some(plan) = plan {
+            self.release(&plan);
         }
     }
 
-    fn write(&mut self, writes: &[Vec<Record>]) -> Result<(), StoreError> {
-        if let Some(failed) = &self.failed {
-            return Err(failed.clone());
+    /// Why new work is refused, for want of room.
+    fn full(&self) -> Option<StoreError> {
+        match self.log.as_ref()?.space() {
+            Ok(space) if space.free < limits::DISK_RESERVE_BYTES => {
+                let (free, reserve) = (space.free, limits::DISK_RESERVE_BYTES);
+                Some(StoreError::Full(format!("{free} bytes are free, and {reserve} are kept for work under way")))
+            }
+            // Who can't tell how much room there is finds out by writing.
+            _ => None,
         }
-        if writes.is_empty() {
-            return Ok(());
+    }
+
+    fn append(&mut self, records: &[Record]) -> Result<Vec<Place>, StoreError> {
+        if let Some(refusing) = &self.read().refusing {
+            return Err(refusing.clone());
         }
-        let written = writes.iter().try_for_each(|command| self.log.append(command)).and_then(|()| self.log.sync());
-        written.map_err(|error| {
-            // After a failed write or sync nobody knows what is on disk: only opening it again tells.
-            tracing::error!(%error, "the store has failed");
-            let failed = StoreError::Failed(error.to_string());
-            self.failed = Some(failed.clone());
-            failed
+        let Some(log) = self.log.as_mut().filter(|_| !records.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let appended = log.append(records).and_then(|places| log.sync().map(|()| places));
+        appended.map_err(|error| match error {
+            LogError::Full(reason) => {
+                tracing::error!(reason, "the disk has no room; the store is opened again");
+                let unavailable = StoreError::Unavailable(reason);
+                let mut shared = self.write();
+                (shared.reader, shared.notes) = (None, None);
+                shared.refusing = Some(unavailable.clone());
+                drop(shared);
+                self.log = None;
+                unavailable
+            }
+            // After a failed write or sync nobody knows what is on disk: only a new process can tell.
+            error => {
+                tracing::error!(%error, "the store has failed");
+                let failed = StoreError::Failed(error.to_string());
+                self.write().refusing = Some(failed.clone());
+                failed
+            }
         })
+    }
+
+    /// Opens the log again after the disk had no room. Attempts under way keep their leases: their starts are noted.
+    fn reopen(&mut self) {
+        match load(&mut *self.opener) {
+            Ok(Loaded { log, index, cleaning }) => {
+                tracing::info!("the store is open again");
+                let mut shared = self.write();
+                (shared.reader, shared.notes) = (Some(log.reader()), Some(log.notes()));
+                shared.index = index;
+                shared.refusing = None;
+                drop(shared);
+                (self.log, self.cleaning) = (Some(log), cleaning);
+                let _ = self.changes.send(Arc::new([]));
+            }
+            Err(StoreError::Damaged(reason)) => {
+                tracing::error!(reason, "the store can't be opened again");
+                self.write().refusing = Some(StoreError::Damaged(reason));
+            }
+            Err(error) => tracing::warn!(%error, "the store can't be opened again yet"),
+        }
+    }
+
+    fn is_cleaning_due(&self) -> bool {
+        let shared = self.read();
+        shared.refusing.is_none() && Arc::strong_count(&shared.reading) == 1 && self.cleaning.is_due(&shared.index)
+    }
+
+    fn plan_cleaning(&mut self) -> Option<Plan> {
+        if !self.is_cleaning_due() {
+            return None;
+        }
+        let shared = self.read();
+        let reader = shared.reader.clone()?;
+        let plan = self.cleaning.plan(&shared.index, &*reader);
+        drop(shared);
+        plan.inspect_err(|error| {
+            tracing::error!(%error, "the oldest records can't be read, so no space is given back until a restart");
+            self.cleaning.stop();
+        })
+        .ok()
+        .flatten()
+    }
+
+    fn release(&mut self, plan: &Plan) {
+        let Some(log) = self.log.as_mut().filter(|_| self.shared.read().is_ok_and(|shared| shared.refusing.is_none()))
+        else {
+            return;
+        };
+        match log.release(plan.floor()) {
+            Ok(()) => self.cleaning.released(plan),
+            Err(error) => {
+                tracing::error!(%error, "space can't be given back until a restart");
+                self.cleaning.stop();
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The boundary between the engine and whatever keeps its runs: the traits `Store` and `Query`, and the log-backed store.
 //! It names no database; a database is a `Log`, or a `Store` of its own.
 
+mod cleaning;
 mod commands;
 mod committer;
 #[cfg(feature = "conformance")]
@@ -10,16 +11,19 @@ mod log;
 mod log_store;
 mod memory;
 mod query;
+mod queue;
+mod reading;
 mod store;
 
-pub use log::{Log, LogError, LogReader, Record};
+pub use committer::Committer;
+pub use log::{Log, LogError, LogOpener, LogReader, Notes, Place, Record, Space};
 pub use log_store::LogStore;
-pub use memory::MemoryLog;
+pub use memory::{Kept, MemoryLog};
 pub use query::{
-    Counts, Cursor, DeadFilter, DeadGroup, EventRecord, MailFilter, MailSummary, MailView, Page, Query, RunFilter,
-    RunRecord,
+    Counts, Cursor, DeadFilter, DeadGroup, EventRecord, Export, MailFilter, MailSummary, MailView, Page, Query,
+    RunFilter, RunRecord,
 };
 pub use store::{
-    BulkOutcome, Change, Claimed, Enqueued, LeaseReference, NewEvent, NewRun, Published, RecordError, Room, Store,
-    StoreError,
+    BulkOutcome, Change, Claimed, Enqueued, LeaseReference, NewEvent, NewRun, Pruned, Published, RecordError,
+    Retention, Room, Store, StoreError,
 };

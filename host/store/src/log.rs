@@ -1,6 +1,10 @@
 //! The durable record log under a `LogStore`: what is written, read back, and promised.
 //! It keeps no index and knows no transition; records mean what `core` says.
+//!
+//! A log is a row of numbered *blocks* of records, written at one end and given back at the other. What one commit
+//! writes is a *group*: one or more blocks that are all there after a crash, or none of them.
 
+use std::fmt;
 use std::sync::Arc;
 
 use jobmill_core::journal::{Entry, EventReference};
@@ -10,7 +14,7 @@ use jobmill_core::{EventId, Json, MailId, RunId, Timestamp};
 /// One thing that is written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
-    /// More of a run's journal.
+    /// More of a run's journal; with `first` 0 its whole journal, whatever was written of it before.
     Journal {
         /// The run.
         run: RunId,
@@ -35,12 +39,63 @@ pub enum Record {
         /// The newest of them.
         up_to: MailId,
     },
+    /// These runs are gone: their time to be kept is over.
+    Pruned {
+        /// The runs.
+        runs: Vec<RunId>,
+    },
+    /// These events without runs are gone: their time to be kept is over.
+    PrunedEvents {
+        /// The events.
+        events: Vec<EventId>,
+    },
+    /// Every block before this one is void: what still counted of them was written again.
+    Floor {
+        /// The number of the oldest block that counts.
+        block: u64,
+    },
+}
+
+/// Where a record stands: the number of its block, and its number within it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place(u64);
+
+impl Place {
+    /// Records of one block; more begin another.
+    pub const SLOTS: usize = 1 << 16;
+    /// The number that no block reaches: at a million blocks a second it would take nine years.
+    pub const BLOCKS: u64 = 1 << 48;
+
+    /// The place of the `slot`th record of `block`, both from 0.
+    pub fn new(block: u64, slot: u16) -> Self {
+        debug_assert!(block < Self::BLOCKS, "a log has fewer blocks");
+        Self((block << 16) | u64::from(slot))
+    }
+
+    /// The number of the block.
+    pub fn block(self) -> u64 {
+        self.0 >> 16
+    }
+
+    /// The number within the block.
+    pub fn slot(self) -> u16 {
+        (self.0 & 0xffff) as u16
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "block {} record {}", self.block(), self.slot())
+    }
 }
 
 /// Writing or reading failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
-    /// The operating system refused.
+    /// There is no room on the disk. Nothing of what was asked for counts; opened again, the log goes on.
+    #[error("no room on the disk: {0}")]
+    Full(String),
+    /// The operating system refused. Nobody knows what is on disk: only opening the log again tells.
     #[error("{0}")]
     Io(String),
     /// A record is not what was written.
@@ -48,26 +103,68 @@ pub enum LogError {
     Damaged(String),
 }
 
+/// How much room a log takes and has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that its files take on the disk.
+    pub used: u64,
+    /// Bytes that are free on that disk.
+    pub free: u64,
+}
+
 /// Where records go. Owned by the one thread that writes.
 pub trait Log: Send + 'static {
     /// What reads while the owner writes.
     fn reader(&self) -> Arc<dyn LogReader>;
 
-    /// Hands every record over, a run's journal in its order. Comes before the first append.
-    fn scan(&mut self, visit: &mut dyn FnMut(Record)) -> Result<(), LogError>;
+    /// What notes starts while the owner writes.
+    fn notes(&self) -> Arc<dyn Notes>;
 
-    /// Writes the records of one command: after a crash either all of them are there or none.
-    fn append(&mut self, command: &[Record]) -> Result<(), LogError>;
+    /// Hands every record over, in the order in which they were written. Comes once, before the first append. A group
+    /// that was not written whole is taken off; a block that is missing between others is damage.
+    fn scan(&mut self, visit: &mut dyn FnMut(Place, Record)) -> Result<(), LogError>;
 
-    /// Returns once everything appended survives a power cut. After an error nothing more is written.
+    /// Writes a group; answers where each record stands, in their order.
+    fn append(&mut self, group: &[Record]) -> Result<Vec<Place>, LogError>;
+
+    /// Returns once everything appended survives a power cut.
     fn sync(&mut self) -> Result<(), LogError>;
+
+    /// Gives back every block before this one. A `Floor` of that block was synced before.
+    fn release(&mut self, block: u64) -> Result<(), LogError>;
+
+    /// How much room there is.
+    fn space(&self) -> Result<Space, LogError>;
+}
+
+/// Opens a log, at start and after a disk had no room.
+pub trait LogOpener: Send + 'static {
+    /// The log as it is on disk. Nothing of it is open when this is called.
+    fn open(&mut self) -> Result<Box<dyn Log>, LogError>;
+}
+
+impl<L: Log, F: FnMut() -> Result<L, LogError> + Send + 'static> LogOpener for F {
+    fn open(&mut self) -> Result<Box<dyn Log>, LogError> {
+        self().map(|log| Box::new(log) as _)
+    }
 }
 
 /// Reads what was appended, synced or not.
 pub trait LogReader: Send + Sync {
-    /// The run's journal; empty when there is no such run.
-    fn journal(&self, run: RunId) -> Result<Vec<Entry>, LogError>;
+    /// The record at this place.
+    fn read(&self, place: Place) -> Result<Record, LogError>;
 
-    /// The data of an event that no job listened to.
-    fn event_data(&self, id: &EventId) -> Result<Option<Json>, LogError>;
+    /// Every record of a block, in their order.
+    fn block(&self, block: u64) -> Result<Vec<Record>, LogError>;
+}
+
+/// A page beside the log for what was claimed and is not in a group yet: written before an attempt begins, it survives
+/// the end of the process, though not that of the machine. So a job that takes the process down has used up an
+/// attempt, and a claim needs no sync.
+pub trait Notes: Send + Sync {
+    /// Replaces what the page says by these journal records.
+    fn write(&self, starts: &[Record]) -> Result<(), LogError>;
+
+    /// What the page says. A page that was not written whole says nothing.
+    fn read(&self) -> Result<Vec<Record>, LogError>;
 }

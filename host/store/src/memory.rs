@@ -4,41 +4,39 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jobmill_core::journal::Entry;
-use jobmill_core::{EventId, Json, RunId};
+use crate::log::{Log, LogError, LogOpener, LogReader, Notes, Place, Record, Space};
 
-use crate::log::{Log, LogError, LogReader, Record};
+/// What a crash leaves of what was not synced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// So many of the groups that were not synced, the oldest first.
+    pub groups: usize,
+    /// The page of starts.
+    pub notes: bool,
+}
 
 #[derive(Default)]
 struct Layers {
-    durable: Vec<Record>,
-    volatile: Vec<Record>,
-    journals: BTreeMap<RunId, Vec<Entry>>,
-    events: BTreeMap<EventId, Json>,
+    /// Groups by block number: here each is one block.
+    blocks: BTreeMap<u64, Vec<Record>>,
+    next: u64,
+    /// Blocks before this one are synced.
+    durable: u64,
+    notes: Vec<Record>,
     fail_appends: bool,
     fail_syncs: bool,
+    is_full: bool,
     syncs: usize,
-}
-
-impl Layers {
-    fn remember(&mut self, record: &Record) {
-        match record {
-            Record::Journal { run, first, entries } => {
-                let journal = self.journals.entry(*run).or_default();
-                journal.truncate(*first as usize);
-                journal.extend(entries.iter().cloned());
-            }
-            Record::Event { reference, data, .. } => {
-                self.events.insert(reference.id.clone(), data.clone());
-            }
-            Record::Order(_) | Record::MailCleared { .. } => {}
-        }
-    }
+    /// Counts the crashes: whoever had the log open before one reaches it no more.
+    lives: usize,
 }
 
 /// A log in memory. Clones share what is in it, so that a test can keep one, crash it, and open it again.
 #[derive(Clone, Default)]
-pub struct MemoryLog(Arc<Mutex<Layers>>);
+pub struct MemoryLog {
+    layers: Arc<Mutex<Layers>>,
+    life: usize,
+}
 
 impl MemoryLog {
     /// An empty log.
@@ -47,18 +45,30 @@ impl MemoryLog {
     }
 
     fn layers(&self) -> MutexGuard<'_, Layers> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.layers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The layers, for a write.
+    fn alive(&self) -> Result<MutexGuard<'_, Layers>, LogError> {
+        let layers = self.layers();
+        if layers.lives == self.life { Ok(layers) } else { Err(LogError::Io("the power is gone".to_owned())) }
     }
 
     /// Loses everything that was not synced, as a power cut does.
     pub fn crash(&self) {
+        self.crash_keeping(Kept::default());
+    }
+
+    /// Loses what was not synced but for what is said to be kept.
+    pub fn crash_keeping(&self, kept: Kept) {
         let mut layers = self.layers();
-        layers.volatile.clear();
-        layers.journals.clear();
-        layers.events.clear();
-        for record in std::mem::take(&mut layers.durable) {
-            layers.remember(&record);
-            layers.durable.push(record);
+        layers.lives += 1;
+        let end = layers.durable + u64::try_from(kept.groups).unwrap_or(u64::MAX);
+        layers.blocks.split_off(&end);
+        layers.next = layers.next.min(end);
+        layers.durable = layers.next;
+        if !kept.notes {
+            layers.notes.clear();
         }
     }
 
@@ -72,10 +82,40 @@ impl MemoryLog {
         self.layers().fail_syncs = fail;
     }
 
+    /// Leaves no room on the disk, or some again. Nothing can be opened or written without.
+    pub fn fill(&self, is_full: bool) {
+        self.layers().is_full = is_full;
+    }
+
     /// How often the log was synced.
     pub fn syncs(&self) -> usize {
         self.layers().syncs
     }
+
+    /// How many records it holds.
+    pub fn records(&self) -> usize {
+        self.layers().blocks.values().map(Vec::len).sum()
+    }
+
+    /// How many groups were written and not synced.
+    pub fn unsynced(&self) -> usize {
+        let layers = self.layers();
+        usize::try_from(layers.next - layers.durable).unwrap_or(usize::MAX)
+    }
+}
+
+impl LogOpener for MemoryLog {
+    fn open(&mut self) -> Result<Box<dyn Log>, LogError> {
+        let layers = self.layers();
+        if layers.is_full {
+            return Err(no_room());
+        }
+        Ok(Box::new(Self { layers: Arc::clone(&self.layers), life: layers.lives }))
+    }
+}
+
+fn no_room() -> LogError {
+    LogError::Full("no space left on device".to_owned())
 }
 
 impl Log for MemoryLog {
@@ -83,42 +123,83 @@ impl Log for MemoryLog {
         Arc::new(self.clone())
     }
 
-    fn scan(&mut self, visit: &mut dyn FnMut(Record)) -> Result<(), LogError> {
+    fn notes(&self) -> Arc<dyn Notes> {
+        Arc::new(self.clone())
+    }
+
+    fn scan(&mut self, visit: &mut dyn FnMut(Place, Record)) -> Result<(), LogError> {
         let layers = self.layers();
-        layers.durable.iter().chain(&layers.volatile).cloned().for_each(visit);
+        let floors = layers.blocks.values().flatten().filter_map(|record| match record {
+            Record::Floor { block } => Some(*block),
+            _ => None,
+        });
+        let floor = floors.max().unwrap_or(0);
+        for (block, records) in layers.blocks.range(floor..) {
+            for (slot, record) in (0..).zip(records) {
+                visit(Place::new(*block, slot), record.clone());
+            }
+        }
         Ok(())
     }
 
-    fn append(&mut self, command: &[Record]) -> Result<(), LogError> {
-        let mut layers = self.layers();
+    fn append(&mut self, group: &[Record]) -> Result<Vec<Place>, LogError> {
+        let mut layers = self.alive()?;
+        if layers.is_full {
+            return Err(no_room());
+        }
         if layers.fail_appends {
-            return Err(LogError::Io("no space left on device".to_owned()));
+            return Err(LogError::Io("input/output error".to_owned()));
         }
-        for record in command {
-            layers.remember(record);
-            layers.volatile.push(record.clone());
-        }
-        Ok(())
+        let block = layers.next;
+        layers.blocks.insert(block, group.to_vec());
+        layers.next += 1;
+        Ok((0..).zip(group).map(|(slot, _)| Place::new(block, slot)).collect())
     }
 
     fn sync(&mut self) -> Result<(), LogError> {
-        let mut layers = self.layers();
+        let mut layers = self.alive()?;
         if layers.fail_syncs {
             return Err(LogError::Io("input/output error".to_owned()));
         }
         layers.syncs += 1;
-        let synced = std::mem::take(&mut layers.volatile);
-        layers.durable.extend(synced);
+        layers.durable = layers.next;
         Ok(())
+    }
+
+    fn release(&mut self, block: u64) -> Result<(), LogError> {
+        let mut layers = self.alive()?;
+        layers.blocks = layers.blocks.split_off(&block);
+        Ok(())
+    }
+
+    fn space(&self) -> Result<Space, LogError> {
+        let free = if self.layers().is_full { 0 } else { u64::MAX };
+        Ok(Space { used: 0, free })
     }
 }
 
 impl LogReader for MemoryLog {
-    fn journal(&self, run: RunId) -> Result<Vec<Entry>, LogError> {
-        Ok(self.layers().journals.get(&run).cloned().unwrap_or_default())
+    fn read(&self, place: Place) -> Result<Record, LogError> {
+        let layers = self.layers();
+        let block = layers.blocks.get(&place.block());
+        let record = block.and_then(|records| records.get(usize::from(place.slot())));
+        record.cloned().ok_or_else(|| LogError::Damaged(format!("{place:?} is missing")))
     }
 
-    fn event_data(&self, id: &EventId) -> Result<Option<Json>, LogError> {
-        Ok(self.layers().events.get(id).cloned())
+    fn block(&self, block: u64) -> Result<Vec<Record>, LogError> {
+        let records = self.layers().blocks.get(&block).cloned();
+        records.ok_or_else(|| LogError::Damaged(format!("block {block} is missing")))
+    }
+}
+
+impl Notes for MemoryLog {
+    fn write(&self, starts: &[Record]) -> Result<(), LogError> {
+        // The page has its room already.
+        self.alive()?.notes = starts.to_vec();
+        Ok(())
+    }
+
+    fn read(&self) -> Result<Vec<Record>, LogError> {
+        Ok(self.layers().notes.clone())
     }
 }

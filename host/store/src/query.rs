@@ -7,6 +7,7 @@ use jobmill_core::mail::{Mail, MailStatus};
 use jobmill_core::order::Order;
 use jobmill_core::{EventId, FailureKind, JobId, Json, MailId, Run, RunId, RunState, Timestamp, Version};
 
+use crate::log::Record;
 use crate::store::StoreError;
 
 /// Which runs. Every member that is set must hold; an empty filter names all.
@@ -167,6 +168,9 @@ pub struct MailView {
     pub mail: Mail,
 }
 
+/// Everything that a store keeps, one record after the other.
+pub type Export = Box<dyn Iterator<Item = Result<Record, StoreError>> + Send>;
+
 /// Questions to a store.
 #[async_trait]
 pub trait Query: Send + Sync {
@@ -194,7 +198,8 @@ pub trait Query: Send + Sync {
     /// The next time after `now` at which a run becomes due; none when none is waiting for its time.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Of the runs that are due and not yet claimed, those of the same job that go before this one.
+    /// Of the runs that are due and not yet claimed, those of the same job that go before this one; none when they are
+    /// more than `limits::POSITION_COUNTED`.
     async fn position(&self, id: RunId, now: Timestamp) -> Result<Option<usize>, StoreError>;
 
     /// The e-mail log, newest first.
@@ -213,4 +218,7 @@ pub trait Query: Send + Sync {
 
     /// An order of the embedded book.
     async fn order(&self, id: &str) -> Result<Option<Order>, StoreError>;
+
+    /// Everything that is kept, as of one moment: each run's whole journal as one record.
+    async fn export(&self) -> Result<Export, StoreError>;
 }

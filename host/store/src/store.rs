@@ -1,6 +1,9 @@
 //! The verbs by which runs are changed. Each call is atomic, and durable when it returns.
 //! Time is passed in; nothing here reads a clock or decides a transition.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jobmill_core::journal::{Entry, EntryKind, EventReference};
 use jobmill_core::order::{Order, OrderError};
@@ -8,11 +11,18 @@ use jobmill_core::transition::Refused;
 use jobmill_core::{EventId, JobId, Json, RunHead, RunId, RunState, Timestamp, Version};
 use tokio::sync::broadcast;
 
+use crate::log::Record;
 use crate::query::{DeadFilter, Query, RunFilter};
 
 /// The store can't do its work. Whoever gets this was not served, and nothing was acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
+    /// There is no room on the disk for new work. What is under way goes on.
+    #[error("no room on the disk for new work: {0}; free some, and work goes on by itself")]
+    Full(String),
+    /// The store is being opened again after the disk had no room; what was asked for was not done.
+    #[error("the store is being opened again ({0}); try again in a moment")]
+    Unavailable(String),
     /// Writing or syncing failed. The store takes nothing more until it is opened again.
     #[error("the store has failed and takes nothing more until a restart: {0}")]
     Failed(String),
@@ -112,6 +122,40 @@ pub struct Room {
     pub jobs: Vec<(JobId, Version)>,
 }
 
+/// How long final runs are kept after they ended; none is for ever. Nothing goes before its keys are free again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Completed runs, and events that no job listened to.
+    pub completed: Option<Duration>,
+    /// Cancelled runs.
+    pub cancelled: Option<Duration>,
+    /// Dead runs.
+    pub dead: Option<Duration>,
+}
+
+impl Retention {
+    /// The ages by state.
+    pub(crate) fn ages(&self) -> [(RunState, Duration); 3] {
+        let age = |age: Option<Duration>| age.unwrap_or(Duration::MAX);
+        [
+            (RunState::Completed, age(self.completed)),
+            (RunState::Cancelled, age(self.cancelled)),
+            (RunState::Dead, age(self.dead)),
+        ]
+    }
+}
+
+/// What pruning took out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Runs.
+    pub runs: usize,
+    /// Events that had started nothing.
+    pub events: usize,
+    /// There may be more.
+    pub more: bool,
+}
+
 /// A right to write on behalf of the attempt under way: a fencing token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseReference {
@@ -121,7 +165,7 @@ pub struct LeaseReference {
     pub token: u64,
 }
 
-/// A run whose attempt may begin: it is on the record.
+/// A run whose attempt may begin: it is on record where the end of the process can't reach it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claimed {
     /// The run as it is now: running.
@@ -172,7 +216,8 @@ pub trait Store: Query + Send + Sync {
     /// Publishes all or nothing; one answer for each, in order. A known event id starts nothing.
     async fn publish(&self, events: Vec<NewEvent>, now: Timestamp) -> Result<Vec<Published>, StoreError>;
 
-    /// Takes due runs, at most as many as there is room for; each is on the record as running.
+    /// Takes due runs, at most as many as there is room for. Their starts are noted, so that they survive the end of
+    /// the process, and become durable with the next commit.
     async fn claim(&self, room: Room, now: Timestamp) -> Result<Vec<Claimed>, StoreError>;
 
     /// Adds to the journal of the attempt under way.
@@ -219,7 +264,7 @@ pub trait Store: Query + Send + Sync {
     async fn requeue_many(
         &self,
         filter: DeadFilter,
-        spread: std::time::Duration,
+        spread: Duration,
         dry_run: bool,
         now: Timestamp,
     ) -> Result<BulkOutcome, StoreError>;
@@ -239,8 +284,15 @@ pub trait Store: Query + Send + Sync {
     /// Empties the e-mail log; answers how many mails it showed. The runs keep their journals.
     async fn clear_mail(&self) -> Result<usize, StoreError>;
 
-    /// What changes from now on.
-    fn changes(&self) -> broadcast::Receiver<Change>;
+    /// Takes out final runs whose time is over, and events that started nothing; a bounded number, so to be called
+    /// again while there is more.
+    async fn prune(&self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError>;
+
+    /// Takes records of another store in, as `Query::export` gives them; answers how many were new.
+    async fn import(&self, records: Vec<Record>) -> Result<usize, StoreError>;
+
+    /// What changes from now on, a batch for each commit. An empty batch says that changes may have been missed.
+    fn changes(&self) -> broadcast::Receiver<Arc<[Change]>>;
 
     /// Makes everything durable and stops; later calls are refused.
     async fn close(&self) -> Result<(), StoreError>;

@@ -1,6 +1,7 @@
 //! The commands, one file each: what each takes and what it does.
 //! Serving lives in `serve`; the client, the output and the configuration in modules of their own.
 
+pub(crate) mod bench;
 pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod completions;
@@ -59,6 +60,7 @@ pub(crate) fn carry_out(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Dead(dead) => dead.carry_out(context),
         Command::Mail(mail) => mail.carry_out(context),
         Command::Orders(orders) => orders.carry_out(context),
+        Command::Bench(bench) => bench.carry_out(context),
         Command::Doctor(doctor) => doctor.carry_out(context),
         Command::Config(config) => config.carry_out(context),
         Command::Completions(completions) => completions.carry_out(),

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 pub(crate) struct ConfigFile {
     /// The configuration file; ./jobmill.toml if there
     #[arg(long, value_name = "FILE", env = "JOBMILL_CONFIG", hide_env_values = true)]
-    config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// Where the configuration and what it names is.

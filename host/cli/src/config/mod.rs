@@ -250,6 +250,14 @@ impl Config {
         self.store.path.clone().unwrap_or_else(|| self.data.join("store"))
     }
 
+    /// The same, with everything that it writes in `directory` and mail that does not leave it.
+    pub(crate) fn confined_to(mut self, directory: PathBuf) -> Self {
+        self.data = directory;
+        self.store.path = None;
+        self.mail.mode = Some(MailMode::Capture);
+        self
+    }
+
     /// What happens to mail and who sends it; both have to be said.
     pub(crate) fn mail_said(&self) -> Result<(MailMode, Mailbox), Failure> {
         let (Some(mode), Some(from)) = (self.mail.mode, &self.mail.from) else {

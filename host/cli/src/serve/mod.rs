@@ -20,7 +20,7 @@ use jobmill_engine::{Engine, Handle, Settings};
 use jobmill_runtime::{Runtime, RuntimeSettings};
 use jobmill_server::{DevelopmentFaults, FaultKind, ServerSettings};
 use jobmill_store::LogStore;
-use jobmill_store_sled::SledLog;
+use jobmill_store_sled::{Durability, SledOpener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::commands::Context;
@@ -29,6 +29,7 @@ use crate::failure::{Exit, Failure};
 use crate::machine::{SystemClock, SystemEntropy};
 
 pub(crate) use data::{DataDirectory, Holder, is_writable};
+pub(crate) use host_log::start as start_log;
 pub(crate) use mail::smtp_settings;
 
 /// What it serves for.
@@ -43,15 +44,16 @@ pub(crate) enum Purpose {
     Production,
 }
 
-/// Everything that is started before the first task runs.
-struct Parts {
-    engine: Engine,
-    handle: Handle,
-    listener: TcpListener,
-    address: SocketAddr,
-    settings: ServerSettings,
+/// Everything between the doors and the disk, put together and not started.
+pub(crate) struct Mill {
+    /// What is to be run.
+    pub(crate) engine: Engine,
+    /// Its doors.
+    pub(crate) handle: Handle,
+    /// What its HTTP server is told.
+    pub(crate) settings: ServerSettings,
     /// Released when everything has ended.
-    _data: DataDirectory,
+    pub(crate) data: DataDirectory,
 }
 
 /// Serves until it is asked to stop, or until the store fails.
@@ -61,21 +63,25 @@ pub(crate) fn serve(loaded: &Loaded, purpose: Purpose, context: &Context) -> Res
         .enable_all()
         .build()
         .map_err(|error| Failure::new("no-threads", format!("the threads that serve can't be started: {error}")))?;
-    let parts = tasks.block_on(async { compose(&loaded.config, &purpose) })?;
-    let served = tasks.block_on(run(parts, &loaded.config, purpose, context));
+    let served = tasks.block_on(async {
+        let config = &loaded.config;
+        // What is refused soonest is tried first: to open the store can take a while, and an answer of no should not.
+        config.mail_said()?;
+        let data = DataDirectory::open(&config.data)?;
+        let listener = bind(config.server.listen)?;
+        let mill = compose(config, data, &purpose)?;
+        run(mill, listener, config, purpose, context).await
+    });
     // A compilation under way can't be interrupted and nobody waits for it any more.
     tasks.shutdown_background();
     served
 }
 
-fn compose(config: &Config, purpose: &Purpose) -> Result<Parts, Failure> {
+/// Puts the mill of this configuration together in its data directory.
+pub(crate) fn compose(config: &Config, data: DataDirectory, purpose: &Purpose) -> Result<Mill, Failure> {
     let mail_faults = Arc::new(Faults::default());
     let order_faults = Arc::new(Faults::default());
     let mailer = Arc::new(mail::mailer(config, Arc::clone(&mail_faults))?);
-    let data = DataDirectory::open(&config.data)?;
-    // The port is tried before the store is opened: that can take a while, and an answer of no should not.
-    let listener = bind(config.server.listen)?;
-    let address = listener.local_addr().map_err(|error| port_refused(config.server.listen, &error))?;
     create_hopper(&config.hopper.dir)?;
     let store = Arc::new(open_store(&config.store_path())?);
     let query: Arc<dyn jobmill_store::Query> = Arc::clone(&store) as _;
@@ -112,12 +118,19 @@ fn compose(config: &Config, purpose: &Purpose) -> Result<Parts, Failure> {
             Purpose::Production => None,
         },
     };
-    Ok(Parts { engine, handle, listener, address, settings, _data: data })
+    Ok(Mill { engine, handle, settings, data })
 }
 
-async fn run(parts: Parts, config: &Config, purpose: Purpose, context: &Context) -> Result<Exit, Failure> {
-    let Parts { engine, handle, listener, address, settings, _data } = parts;
-    let refused = |error: &std::io::Error| port_refused(address, error);
+async fn run(
+    mill: Mill,
+    listener: TcpListener,
+    config: &Config,
+    purpose: Purpose,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let Mill { engine, handle, settings, data: _data } = mill;
+    let refused = |error: &std::io::Error| port_refused(config.server.listen, error);
+    let address = listener.local_addr().map_err(|error| refused(&error))?;
     listener.set_nonblocking(true).map_err(|error| refused(&error))?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| refused(&error))?;
     let signals = Signals::listen()?;
@@ -147,7 +160,7 @@ async fn run(parts: Parts, config: &Config, purpose: Purpose, context: &Context)
 }
 
 /// Serves requests; an engine whose doors are gone is no use, so it stops with them.
-async fn serve_http(
+pub(crate) async fn serve_http(
     listener: tokio::net::TcpListener,
     handle: Handle,
     settings: ServerSettings,
@@ -181,8 +194,8 @@ fn create_hopper(hopper: &Path) -> Result<(), Failure> {
 }
 
 pub(crate) fn open_store(path: &Path) -> Result<LogStore, Failure> {
-    let log = SledLog::open(path).map_err(|error| Failure::new("store", error.to_string()))?;
-    LogStore::open(log).map_err(|error| Failure::new("store", format!("{}: {error}", path.display())))
+    LogStore::open(SledOpener::new(path.to_owned(), Durability::Full))
+        .map_err(|error| Failure::new("store", format!("{}: {error}", path.display())))
 }
 
 /// Failures on demand, over all jobs.
@@ -209,20 +222,22 @@ fn of_backend(kind: FaultKind) -> jobmill_backends::FaultKind {
 }
 
 /// Ctrl-C, and what a service manager sends.
-struct Signals {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    fn listen() -> Result<Self, Failure> {
+    /// Receives them from now on.
+    pub(crate) fn listen() -> Result<Self, Failure> {
         let listen = |kind| {
             signal(kind).map_err(|error| Failure::new("no-signals", format!("signals can't be received: {error}")))
         };
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 
-    async fn next(&mut self) {
+    /// Ends when one comes.
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jobmill_core::{Run, RunState};
 use jobmill_engine::Handle;
+use jobmill_store::Change;
 use owo_colors::OwoColorize as _;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -15,13 +16,15 @@ pub(super) async fn print(handle: Handle, output: Output) {
     let mut changes = handle.changes();
     loop {
         match changes.recv().await {
-            Ok(change) if change.state.is_final() || change.state == RunState::Retryable => {
-                if let Ok(Some(record)) = handle.query().run(change.run).await {
-                    output.note(&line(&record.run));
+            Ok(batch) => {
+                let ended = |change: &&Change| change.state.is_final() || change.state == RunState::Retryable;
+                for change in batch.iter().filter(ended) {
+                    if let Ok(Some(record)) = handle.query().run(change.run).await {
+                        output.note(&line(&record.run));
+                    }
                 }
             }
-            Ok(_) => {}
-            Err(RecvError::Lagged(missed)) => output.note(&format!("… {missed} changes too fast to show")),
+            Err(RecvError::Lagged(_)) => output.note("… runs too fast to show"),
             Err(RecvError::Closed) => return,
         }
     }

@@ -60,7 +60,7 @@ impl Greeting {
         if components > 0 && handle.catalog().listings().next().is_none() {
             tokio::select! {
                 _ = catalog.changed() => {}
-                () = SystemClock.sleep_until(handle.now().after(PATIENCE)) => {}
+                () = SystemClock.sleep(PATIENCE) => {}
             }
         }
     }

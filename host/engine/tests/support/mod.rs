@@ -18,7 +18,7 @@ use jobmill_engine::{
 };
 use jobmill_store::{Change, LogStore, MemoryLog, RunRecord, Store};
 use tempfile::TempDir;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinHandle;
 
 /// The watchdog of everything that waits.
@@ -76,9 +76,12 @@ impl Script {
         self.outcome(Outcome::failed(kind, "scripted"));
     }
 
-    /// Runs until it is cancelled or interrupted.
-    pub(crate) fn hang(&self) {
-        self.play(Box::new(|context, stop| {
+    /// Runs until it is cancelled or interrupted. Told when it has begun: only then the next line is the next attempt's.
+    pub(crate) fn hang(&self) -> Arc<Notify> {
+        let begun = Arc::new(Notify::new());
+        let tell = Arc::clone(&begun);
+        self.play(Box::new(move |context, stop| {
+            tell.notify_one();
             Box::pin(async move {
                 tokio::select! {
                     () = stop.cancelled.cancelled() => (Outcome::Cancelled, context),
@@ -86,6 +89,7 @@ impl Script {
                 }
             })
         }));
+        begun
     }
 
     pub(crate) fn play(&self, play: Play) {
@@ -134,7 +138,7 @@ pub(crate) struct Mill {
     pub(crate) log: MemoryLog,
     pub(crate) hopper: TempDir,
     pub(crate) handle: Handle,
-    pub(crate) changes: broadcast::Receiver<Change>,
+    pub(crate) changes: broadcast::Receiver<std::sync::Arc<[Change]>>,
     pub(crate) engine: JoinHandle<Result<(), EngineError>>,
 }
 
@@ -192,8 +196,8 @@ impl Mill {
         let changes = &mut self.changes;
         watchdog(async {
             loop {
-                let change = changes.recv().await.expect("the store is open");
-                if (change.run, change.state) == (run, state) {
+                let batch = changes.recv().await.expect("the store is open");
+                if batch.iter().any(|change| (change.run, change.state) == (run, state)) {
                     break;
                 }
             }

@@ -46,11 +46,12 @@ impl AttemptState {
     async fn send(&mut self, key: EffectKey, message: Message) -> Result<email::Receipt, EmailRefusal> {
         let mail = match self.context.remembered_mail(&key) {
             Some(remembered) if remembered.status.is_done() => {
-                return Ok(receipt(&remembered.mail, email::Delivery::AlreadySent));
+                return Ok(receipt(remembered.mail.message_id.clone(), email::Delivery::AlreadySent));
             }
             Some(remembered) => self.again(remembered, message)?,
             None => self.first(&key, message)?,
         };
+        let message_id = mail.message_id.clone();
         let delivered = if self.world.mailer.needs_intent() {
             self.context.intend_mail(key.clone(), mail.clone()).await?;
             let delivered = self.world.mailer.deliver(&mail).await;
@@ -60,12 +61,12 @@ impl AttemptState {
         } else {
             let delivered = self.world.mailer.deliver(&mail).await;
             let (status, _, error) = settlement(&delivered);
-            self.context.keep_mail(key, mail.clone(), status, error)?;
+            self.context.keep_mail(key, mail, status, error)?;
             delivered
         };
         match delivered {
-            Ok(Delivery { status: MailStatus::Captured, .. }) => Ok(receipt(&mail, email::Delivery::Captured)),
-            Ok(_) => Ok(receipt(&mail, email::Delivery::Sent)),
+            Ok(Delivery { status: MailStatus::Captured, .. }) => Ok(receipt(message_id, email::Delivery::Captured)),
+            Ok(_) => Ok(receipt(message_id, email::Delivery::Sent)),
             Err(error) => Err(Refusal::Answer(self.answer(&error))),
         }
     }
@@ -130,8 +131,8 @@ fn settlement(delivered: &Result<Delivery, MailError>) -> (MailStatus, Option<St
     }
 }
 
-fn receipt(mail: &Mail, delivery: email::Delivery) -> email::Receipt {
-    email::Receipt { message_id: mail.message_id.clone(), delivery }
+fn receipt(message_id: String, delivery: email::Delivery) -> email::Receipt {
+    email::Receipt { message_id, delivery }
 }
 
 impl From<email::Message> for Message {

@@ -48,6 +48,10 @@ impl types::Host for HostState {}
 
 /// The text with nothing in it that moves a cursor or ends a record: a guest chooses its log lines and debug names.
 pub(crate) fn printable(text: &str) -> String {
+    // Most texts are plain, and looking at bytes is quick.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t')) {
+        return text.to_owned();
+    }
     let shown = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
     text.replace("\r\n", "\n").chars().map(shown).collect()
 }

@@ -212,8 +212,17 @@ fn record() -> BoxedStrategy<Record> {
             .prop_map(|(reference, data, received_at)| Record::Event { reference, data, received_at }),
         1 => order().prop_map(Record::Order),
         1 => any::<[u8; 16]>().prop_map(|up_to| Record::MailCleared { up_to: MailId::from_bytes(up_to) }),
+        1 => vec(run_id(), 0..4).prop_map(|runs| Record::Pruned { runs }),
+        1 => vec(event_id(), 0..4).prop_map(|events| Record::PrunedEvents { events }),
+        1 => any::<u64>().prop_map(|block| Record::Floor { block }),
     ]
     .boxed()
+}
+
+fn bytes_of(record: &Record) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode(record, &mut bytes).expect("encodes");
+    bytes
 }
 
 proptest! {
@@ -221,66 +230,31 @@ proptest! {
 
     #[test]
     fn every_record_reads_back_as_it_was_written(record in record()) {
-        let key = Key::of(&record);
-        let bytes = encode(&record).expect("encodes");
-        prop_assert_eq!(decode(&key, &bytes).expect("decodes"), record);
+        prop_assert_eq!(decode(&bytes_of(&record)), Ok(record));
     }
 
     #[test]
-    fn every_key_reads_back_and_parts_lie_side_by_side(record in record(), other in record(), part in 0..u16::MAX) {
-        let key = Key::of(&record);
-        prop_assert_eq!(Key::parse(&key.part(part)), Some((key.clone(), part)));
-        let apart = Key::of(&other);
-        let between = key.part(part) < apart.part(0) && apart.part(0) < key.part(part + 1);
-        prop_assert!(key == apart || !between);
-    }
-
-    #[test]
-    fn every_flipped_bit_of_a_value_is_noticed(
-        piece in vec(any::<u8>(), 0..200),
-        group in any::<u64>(),
-        parts in any::<u16>(),
-        place in any::<proptest::sample::Index>(),
-        bit in 0..8,
-    ) {
-        let key = Key::MailCleared.part(0);
-        let mut value = Part { group, parts, piece: &piece }.seal(&key);
-        prop_assert_eq!(Part::unseal(&key, &value), Ok(Part { group, parts, piece: &piece }));
-        let place = place.index(value.len());
-        value[place] ^= 1_u8 << bit;
-        prop_assert!(Part::unseal(&key, &value).is_err());
+    fn a_record_that_was_cut_is_none(record in record(), place in any::<proptest::sample::Index>()) {
+        let bytes = bytes_of(&record);
+        prop_assert!(decode(&bytes[..place.index(bytes.len())]).is_err());
     }
 }
 
 #[test]
-fn a_value_does_not_pass_under_another_key_or_cut_short() {
-    let key = Key::Order("order_1".to_owned());
-    let value = Part { group: 1, parts: 1, piece: b"piece" }.seal(&key.part(0));
-    assert_eq!(Part::unseal(&key.part(1), &value), Err(Flaw::Checksum));
-    assert_eq!(Part::unseal(&Key::Order("order_2".to_owned()).part(0), &value), Err(Flaw::Checksum));
-    for length in 0..value.len() {
-        assert!(Part::unseal(&key.part(0), &value[..length]).is_err(), "{length} bytes");
-    }
+fn an_unknown_kind_is_named() {
+    let reason = decode(&[0xff, 0xc0]).expect_err("is none");
+    assert!(reason.contains("unknown kind 0xff"), "{reason}");
 }
 
 #[test]
-fn a_newer_format_is_named() {
-    let key = Key::MailCleared.part(0);
-    let mut value = Part { group: 1, parts: 1, piece: b"piece" }.seal(&key);
-    value[0] = FORMAT + 1;
-    assert_eq!(Part::unseal(&key, &value), Err(Flaw::Newer(FORMAT + 1)));
-}
-
-#[test]
-fn a_foreign_key_is_none_of_ours() {
-    for bytes in [&b""[..], b"m", b"x\0\0", b"m1\0\0", b"j123\0\0", b"o\0\0\0\0\0\0\0\x05abc\0\0", b"e\xff\0\0"] {
-        assert_eq!(Key::parse(bytes), None, "{bytes:?}");
-    }
+fn a_journal_without_entries_is_none() {
+    let empty = Record::Journal { run: RunId::from_bytes([7; 16]), first: 0, entries: Vec::new() };
+    assert_eq!(decode(&bytes_of(&empty)), Err("a journal without entries".to_owned()));
 }
 
 /// Ids, versions and contents are bytes, not lists of numbers.
 #[test]
 fn bytes_are_kept_as_bytes() {
     let cleared = Record::MailCleared { up_to: MailId::from_bytes([200; 16]) };
-    assert_eq!(encode(&cleared).expect("encodes").len(), 18);
+    assert_eq!(bytes_of(&cleared).len(), 1 + 18);
 }

@@ -1,4 +1,4 @@
-//! A process that is killed loses no command that it acknowledged, and leaves none of which only a part is there.
+//! A process that is killed loses no group that it acknowledged, and leaves none of which only a part is there.
 //! What a power cut does beyond that can't be shown without one.
 
 use std::io::{BufRead, BufReader};
@@ -7,21 +7,21 @@ use std::process::{Command, Stdio};
 
 use jobmill_store::{Log, Record};
 
-use crate::samples::{enqueued, open, scan, step, write};
+use crate::samples::{enqueued, event, open, scan, step, write};
 
 const STORE: &str = "JOBMILL_TEST_STORE";
 
-/// Two records in six parts, which are one command.
-fn command(number: u32) -> [Record; 2] {
-    [enqueued(number, 20_000), step(number, 1)]
+/// Three records in three blocks, the first one of many parts, which are one group.
+fn group(number: u32) -> [Record; 3] {
+    [enqueued(number, 20_000), event(&format!("evt_{number}"), 70_000), step(number, 1)]
 }
 
-/// How many commands are there; each has to be there whole.
-fn commands(directory: &Path) -> u32 {
+/// How many groups are there; each has to be there whole.
+fn groups(directory: &Path) -> u32 {
     let records = scan(&mut open(directory)).expect("is whole");
-    let mut pairs = records.chunks_exact(2);
-    let count = (0..).zip(&mut pairs).inspect(|(number, pair)| assert_eq!(**pair, command(*number))).count();
-    assert_eq!(pairs.remainder(), []);
+    let (groups, rest) = records.as_chunks::<3>();
+    assert_eq!(rest, []);
+    let count = (0..).zip(groups).inspect(|(number, found)| assert_eq!(**found, group(*number))).count();
     u32::try_from(count).expect("few")
 }
 
@@ -30,14 +30,14 @@ fn commands(directory: &Path) -> u32 {
 fn writes_until_it_is_killed() {
     let Some(directory) = std::env::var_os(STORE) else { return };
     let directory = Path::new(&directory);
-    let first = commands(directory);
+    let first = groups(directory);
     let mut log = open(directory);
     for number in first.. {
         if number % 3 == 0 {
-            // Half of the commands share a sync with the one before.
-            log.append(&command(number)).expect("appends");
+            // Every third group shares a sync with the one after.
+            log.append(&group(number)).expect("appends");
         } else {
-            write(&mut log, &[&command(number)]);
+            write(&mut log, &[&group(number)]);
             println!("\nacknowledged {number}");
         }
     }
@@ -60,6 +60,6 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
         writer.kill().expect("kills");
         let last = acknowledged.last().unwrap_or(heard);
         writer.wait().expect("ends");
-        assert!(commands(&directory) > last, "round {round}");
+        assert!(groups(&directory) > last, "round {round}");
     }
 }

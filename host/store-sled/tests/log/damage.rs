@@ -4,10 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use jobmill_store::{LogError, Record};
-use jobmill_store_sled::SledLog;
+use jobmill_store::{Log, LogError, Place, Record};
+use jobmill_store_sled::{Durability, SledLog};
 
-use crate::samples::{enqueued, event, open, order, run, scan, step, write};
+use crate::samples::{enqueued, event, open, order, scan, step, tamper, write};
 
 /// A closed store, and what was written to it.
 fn filled(directory: &Path) -> Vec<Record> {
@@ -22,85 +22,105 @@ fn filled(directory: &Path) -> Vec<Record> {
     scan(&mut log).expect("is whole")
 }
 
-/// Changes the tree under a closed store.
-fn tamper(directory: &Path, change: impl FnOnce(&sled::Db)) {
-    let tree = sled::open(directory).expect("opens");
-    change(&tree);
-    tree.flush().expect("flushes");
-}
-
 fn damaged(directory: &Path) -> String {
-    let mut log = SledLog::open(directory).expect("opens");
+    let mut log = SledLog::open(directory, Durability::Full).expect("opens");
     match scan(&mut log) {
         Err(LogError::Damaged(text)) => text,
         other => panic!("not refused: {other:?}"),
     }
 }
 
-/// The keys of a run's journal.
-fn keys(tree: &sled::Db, number: u32) -> Vec<sled::IVec> {
-    let mut prefix = vec![b'j'];
-    prefix.extend(run(number).to_bytes());
-    tree.scan_prefix(prefix).keys().collect::<Result<_, _>>().expect("reads")
+/// Where the parts of a block are among the keys.
+fn parts(tree: &sled::Db, block: u64) -> Vec<sled::IVec> {
+    tree.scan_prefix(block.to_be_bytes()).keys().collect::<Result<_, _>>().expect("reads")
+}
+
+fn remove(directory: &Path, block: u64, part: usize) {
+    tamper(directory, |tree| drop(tree.remove(&parts(tree, block)[part]).expect("removes")));
 }
 
 #[test]
-fn a_changed_value_is_refused_by_the_name_of_its_record() {
+fn a_changed_value_is_refused_by_the_name_of_its_block() {
     let home = tempfile::tempdir().expect("a directory");
     let directory = home.path().join("store");
     filled(&directory);
     tamper(&directory, |tree| {
-        let key = &keys(tree, 7)[1];
+        let key = &parts(tree, 7)[0];
         let mut value = tree.get(key).expect("reads").expect("is there").to_vec();
         let last = value.len() - 1;
         value[last] ^= 1;
         tree.insert(key, value).expect("writes");
     });
-    assert_eq!(damaged(&directory), format!("entry 1 of {} does not match its checksum", run(7)));
+    let text = "block 7 does not match its checksum; put a back-up of the store in its place";
+    assert_eq!(damaged(&directory), text);
+    let log = SledLog::open(&directory, Durability::Full).expect("opens");
+    assert_eq!(log.reader().read(Place::new(7, 0)), Err(LogError::Damaged(text.to_owned())));
 }
 
 #[test]
-fn a_record_of_a_newer_release_is_refused_as_such() {
+fn a_block_of_a_newer_release_is_refused_as_such() {
     let home = tempfile::tempdir().expect("a directory");
     let directory = home.path().join("store");
     filled(&directory);
     tamper(&directory, |tree| {
-        let (key, value) = tree.scan_prefix(b"o").next().expect("an order").expect("reads");
-        let mut value = value.to_vec();
+        let key = &parts(tree, 40)[0];
+        let mut value = tree.get(key).expect("reads").expect("is there").to_vec();
         value[0] = 9;
         tree.insert(key, value).expect("writes");
     });
     let text = damaged(&directory);
-    assert!(text.starts_with("order \"order_1\" has format 9"), "{text}");
+    assert_eq!(text, "block 40 has format 9, and this release reads up to 2; use the release that wrote it");
 }
 
 #[test]
-fn a_missing_part_is_missed() {
+fn a_part_that_is_missing_is_missed_at_the_beginning_in_the_middle_and_at_the_end() {
     let home = tempfile::tempdir().expect("a directory");
-    for (part, text) in [(0, "part 0"), (2, "part 2"), (4, "part 4")] {
+    for (part, text) in [(0, "block 1 lacks part 0"), (2, "block 1 lacks part 2"), (3, "block 1 lacks part 3")] {
         let directory = home.path().join(format!("store {part}"));
         let mut log = open(&directory);
-        write(&mut log, &[&[enqueued(1, 20_000)], &[enqueued(2, 1)]]);
+        write(&mut log, &[&[step(1, 1)], &[enqueued(1, 20_000)], &[enqueued(2, 1)]]);
         drop(log);
-        tamper(&directory, |tree| drop(tree.remove(&keys(tree, 1)[part]).expect("removes")));
-        assert_eq!(damaged(&directory), format!("entry 0 of {} lacks {text}", run(1)));
+        remove(&directory, 1, part);
+        let found = damaged(&directory);
+        assert!(found.starts_with(text), "{found}");
     }
 }
 
 #[test]
-fn a_missing_entry_is_missed_in_the_middle_and_at_both_ends() {
+fn a_block_that_is_missing_is_missed_at_the_beginning_in_the_middle_and_at_the_end() {
     let home = tempfile::tempdir().expect("a directory");
-    for (missing, text) in
-        [(0, "its beginning is missing"), (1, "entries are missing"), (2, "put a back-up in its place")]
-    {
+    let text = |missing| match missing {
+        4 => "it was synced up to group 3 (blocks before 5), and it ends with group 2 (blocks before 4)".to_owned(),
+        missing => format!("block {missing} is missing; put a back-up of the store in its place"),
+    };
+    for missing in 0..5 {
         let directory = home.path().join(format!("store {missing}"));
         let mut log = open(&directory);
-        write(&mut log, &[&[enqueued(1, 1)], &[step(1, 1)], &[step(1, 2)], &[enqueued(2, 1)]]);
+        // One group in one block, one in three, one in one.
+        write(&mut log, &[&[step(1, 1)], &[step(1, 2), enqueued(2, 70_000), step(1, 3)], &[step(1, 4)]]);
         drop(log);
-        tamper(&directory, |tree| drop(tree.remove(&keys(tree, 1)[missing]).expect("removes")));
+        tamper(&directory, |tree| {
+            for key in parts(tree, missing) {
+                tree.remove(key).expect("removes");
+            }
+        });
         let found = damaged(&directory);
-        assert!(found.contains(text), "{found}");
+        assert!(found.starts_with(&text(missing)), "{found}");
     }
+}
+
+#[test]
+fn a_block_of_another_store_does_not_pass_in_its_place() {
+    let home = tempfile::tempdir().expect("a directory");
+    let (directory, other) = (home.path().join("store"), home.path().join("other"));
+    filled(&directory);
+    let mut log = open(&other);
+    write(&mut log, &[&[enqueued(1, 70_000), enqueued(2, 70_000)], &[enqueued(3, 10)], &[step(1, 1)]]);
+    drop(log);
+    let mut foreign = None;
+    tamper(&other, |tree| foreign = tree.get(&parts(tree, 2)[0]).expect("reads"));
+    tamper(&directory, |tree| drop(tree.insert(&parts(tree, 2)[0], foreign.expect("is there")).expect("writes")));
+    assert!(damaged(&directory).starts_with("block 2 belongs to group 2, where group 3 goes on or begins"));
 }
 
 #[test]
@@ -113,17 +133,20 @@ fn an_unknown_key_is_refused() {
 }
 
 #[test]
-fn what_is_missing_can_be_given_up_by_hand() {
+fn what_is_missing_at_the_end_can_be_given_up_by_hand() {
     let home = tempfile::tempdir().expect("a directory");
     let directory = home.path().join("store");
     let written = filled(&directory);
-    tamper(&directory, |tree| drop(tree.remove(&keys(tree, 3)[1]).expect("removes")));
-    assert!(damaged(&directory).contains("`synced`"));
+    let newest = written.len() as u64 - 2;
+    remove(&directory, newest, 0);
+    assert!(damaged(&directory).contains("remove the file `synced`"));
     fs::remove_file(directory.join("synced")).expect("removes");
-    for _ in 0..2 {
+    let mut left = written[..written.len() - 1].to_vec();
+    for round in 0..2 {
         let mut log = open(&directory);
-        assert_eq!(scan(&mut log).map(|records| records.len()), Ok(written.len() - 1));
-        write(&mut log, &[&[order("order_1", 1)]]);
+        assert_eq!(scan(&mut log), Ok(left.clone()));
+        write(&mut log, &[&[step(99, round)]]);
+        left.push(step(99, round));
     }
 }
 
@@ -145,7 +168,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 fn is_whole_or_refused(original: &Path, copy: &Path, file: &Path, bytes: &[u8], written: &[Record]) -> bool {
     copy_files(original, copy);
     fs::write(copy.join(file.file_name().expect("a name")), bytes).expect("writes");
-    let found = SledLog::open(copy).ok().and_then(|mut log| scan(&mut log).ok());
+    let found = SledLog::open(copy, Durability::Full).ok().and_then(|mut log| scan(&mut log).ok());
     fs::remove_dir_all(copy).expect("removes");
     found.is_none_or(|found| found == written)
 }

@@ -4,5 +4,8 @@
 mod crash;
 mod damage;
 mod keeping;
+mod notes;
+mod release;
 mod repair;
 mod samples;
+mod unfinished;

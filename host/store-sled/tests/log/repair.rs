@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use jobmill_store_sled::{OpenError, SledLog};
+use jobmill_store_sled::{Durability, OpenError, SledLog};
 
 use crate::samples::{enqueued, open, scan, step, write};
 
@@ -93,11 +93,23 @@ fn a_newer_store_is_refused_and_left_as_it_is() {
     let home = tempfile::tempdir().expect("a directory");
     let directory = home.path().join("store");
     filled(&directory);
-    fs::write(directory.join("format"), "2\n").expect("writes");
+    fs::write(directory.join("format"), "3\n").expect("writes");
     fs::write(directory.join("snap.FFFFFFFFFFFFFFFF.generating"), "x").expect("writes");
     let before = files(&directory);
-    let Err(refused) = SledLog::open(&directory).map(drop) else { panic!("opened") };
-    assert!(matches!(refused, OpenError::Newer { found: 2, .. }), "{refused}");
+    let Err(refused) = SledLog::open(&directory, Durability::Full).map(drop) else { panic!("opened") };
+    assert!(matches!(refused, OpenError::Newer { found: 3, .. }), "{refused}");
+    assert_eq!(files(&directory), before);
+}
+
+#[test]
+fn a_store_of_a_format_that_was_never_released_is_refused_and_left_as_it_is() {
+    let home = tempfile::tempdir().expect("a directory");
+    let directory = home.path().join("store");
+    filled(&directory);
+    fs::write(directory.join("format"), "1\n").expect("writes");
+    let before = files(&directory);
+    let Err(refused) = SledLog::open(&directory, Durability::Full).map(drop) else { panic!("opened") };
+    assert!(refused.to_string().ends_with("has format 1, which was never released; name a new directory"), "{refused}");
     assert_eq!(files(&directory), before);
 }
 
@@ -107,7 +119,7 @@ fn a_format_that_is_none_is_damage() {
     let directory = home.path().join("store");
     filled(&directory);
     fs::write(directory.join("format"), "old\n").expect("writes");
-    assert!(matches!(SledLog::open(&directory), Err(OpenError::Damaged { .. })));
+    assert!(matches!(SledLog::open(&directory, Durability::Full), Err(OpenError::Damaged { .. })));
 }
 
 #[test]
@@ -115,7 +127,7 @@ fn what_is_not_a_store_is_left_alone() {
     let home = tempfile::tempdir().expect("a directory");
     fs::write(home.path().join("thesis.txt"), "mine").expect("writes");
     let before = files(home.path());
-    assert!(matches!(SledLog::open(home.path()), Err(OpenError::NotAStore(_))));
+    assert!(matches!(SledLog::open(home.path(), Durability::Full), Err(OpenError::NotAStore(_))));
     assert_eq!(files(home.path()), before);
 }
 
@@ -126,10 +138,10 @@ fn a_store_under_another_process_is_not_repaired() {
     let log = open(&directory);
     let starting = directory.join("snap.FFFFFFFFFFFFFFFF.generating");
     fs::write(&starting, "x").expect("writes");
-    assert!(matches!(SledLog::open(&directory), Err(OpenError::Locked(_))));
+    assert!(matches!(SledLog::open(&directory, Durability::Full), Err(OpenError::Locked(_))));
     assert!(starting.exists());
     drop(log);
-    assert!(SledLog::open(&directory).is_ok());
+    assert!(SledLog::open(&directory, Durability::Full).is_ok());
 }
 
 #[test]
@@ -137,6 +149,6 @@ fn a_directory_that_can_not_be_is_named_in_the_error() {
     let home = tempfile::tempdir().expect("a directory");
     let file = home.path().join("file");
     fs::write(&file, "mine").expect("writes");
-    let Err(error) = SledLog::open(&file.join("store")).map(drop) else { panic!("opened") };
+    let Err(error) = SledLog::open(&file.join("store"), Durability::Full).map(drop) else { panic!("opened") };
     assert!(error.to_string().contains(&*file.to_string_lossy()), "{error}");
 }

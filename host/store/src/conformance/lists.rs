@@ -175,7 +175,9 @@ pub async fn changes_are_told(subject: Subject) {
     let mut changes = subject.store().changes();
     let mut next = async || {
         let change = tokio::time::timeout(Duration::from_secs(10), changes.recv()).await;
-        change.expect("a change is told").expect("none was missed")
+        let batch = change.expect("a change is told").expect("none was missed");
+        let [change] = *batch else { panic!("one change: {batch:?}") };
+        change
     };
     let later = NewRun { scheduled_at: at(5), ..subject.new_run("welcome") };
     let run = subject.enqueue(vec![later], at(0)).await[0].id;

@@ -1,0 +1,261 @@
+//! What a log-backed store is asked: from the index where that is enough, and from the log where it is not.
+//! It changes nothing, and never waits for a commit.
+
+use std::sync::{Arc, PoisonError, RwLockReadGuard};
+
+use async_trait::async_trait;
+use jobmill_core::journal::{Entry, EntryKind, Memory, RememberedMail};
+use jobmill_core::mail::MailStatus;
+use jobmill_core::order::Order;
+use jobmill_core::{EventId, JobId, Json, MailId, Run, RunId, Timestamp};
+
+use crate::committer::Shared;
+use crate::index::{EventRow, Standing};
+use crate::log::{LogReader, Place, Record};
+use crate::log_store::LogStore;
+use crate::query::{
+    Counts, Cursor, DeadGroup, EventRecord, Export, MailFilter, MailSummary, MailView, Page, Query, RunFilter,
+    RunRecord,
+};
+use crate::store::StoreError;
+
+/// How often a read is begun anew because the journal was written again meanwhile.
+const TRIES: usize = 3;
+
+/// The entries at these places.
+pub(crate) fn entries(reader: &dyn LogReader, run: RunId, places: &[Place]) -> Result<Vec<Entry>, StoreError> {
+    let mut journal: Vec<Entry> = Vec::new();
+    for place in places {
+        match reader.read(*place)? {
+            Record::Journal { run: found, first, entries } if found == run && first as usize == journal.len() => {
+                journal.extend(entries);
+            }
+            _ => return Err(StoreError::Damaged(format!("{place:?} does not continue the journal of {run}"))),
+        }
+    }
+    Ok(journal)
+}
+
+/// The journal as it stood.
+fn journal(reader: &dyn LogReader, standing: &Standing) -> Result<Vec<Entry>, StoreError> {
+    let mut journal = entries(reader, standing.run, &standing.places)?;
+    journal.extend(standing.start.clone());
+    if journal.len() < standing.entries as usize {
+        return Err(StoreError::Damaged(format!("the journal of {} has entries missing", standing.run)));
+    }
+    Ok(journal)
+}
+
+impl LogStore {
+    pub(crate) fn shared(&self) -> RwLockReadGuard<'_, Shared> {
+        self.shared.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reader(&self) -> Result<Arc<dyn LogReader>, StoreError> {
+        let shared = self.shared();
+        let refusing = || shared.refusing.clone().unwrap_or(StoreError::Closed);
+        shared.reader.clone().ok_or_else(refusing)
+    }
+
+    fn standing(&self, run: RunId) -> Option<Standing> {
+        let shared = self.shared();
+        shared.index.row(run).map(|row| row.standing(&shared.index.starts))
+    }
+
+    /// The run with its journal. Its records may be written again while they are read, so a failure is looked at twice.
+    pub(crate) fn record(&self, run: RunId) -> Result<Option<RunRecord>, StoreError> {
+        let mut tried: Option<(Standing, StoreError)> = None;
+        for _ in 0..TRIES {
+            let Some(standing) = self.standing(run) else { return Ok(None) };
+            if let Some((earlier, error)) = tried
+                && earlier.places == standing.places
+            {
+                return Err(error);
+            }
+            match journal(&*self.reader()?, &standing) {
+                Ok(journal) => {
+                    let run = Run::fold(run, &journal).map_err(|error| StoreError::Damaged(error.to_string()))?;
+                    return Ok(Some(RunRecord { run, journal }));
+                }
+                Err(error) => tried = Some((standing, error)),
+            }
+        }
+        Err(tried.map_or(StoreError::Closed, |(_, error)| error))
+    }
+
+    /// The payload of a run, from its first entry.
+    pub(crate) fn payload(&self, run: RunId, first: Place) -> Result<Json, StoreError> {
+        match self.reader()?.read(first) {
+            Ok(Record::Journal { run: found, entries, .. }) if found == run => match entries.first() {
+                Some(Entry { kind: EntryKind::Enqueued(enqueued), .. }) => return Ok(enqueued.payload.clone()),
+                _ => return Err(StoreError::Damaged(format!("the journal of {run} does not begin with its enqueue"))),
+            },
+            _ => {}
+        }
+        // It was written again meanwhile.
+        self.record(run)?
+            .map(|record| record.run.payload)
+            .ok_or_else(|| StoreError::Damaged(format!("{run} is gone while it is claimed")))
+    }
+}
+
+fn summary(id: MailId, record: &RunRecord, remembered: &RememberedMail) -> MailSummary {
+    let mail = &remembered.mail;
+    MailSummary {
+        id,
+        run: record.run.head.id,
+        job: record.run.head.job.clone(),
+        kind: mail.message.kind.clone(),
+        to: mail.message.to.address.clone(),
+        subject: mail.message.subject.clone(),
+        status: remembered.status,
+        message_id: mail.message_id.clone(),
+        attempts: remembered.attempts,
+        created_at: mail.created_at,
+        sent_at: remembered.settled_at.filter(|_| matches!(remembered.status, MailStatus::Sent | MailStatus::Captured)),
+        error: remembered.error.clone(),
+        reply: remembered.reply.clone(),
+    }
+}
+
+#[async_trait]
+impl Query for LogStore {
+    async fn run(&self, id: RunId) -> Result<Option<RunRecord>, StoreError> {
+        self.record(id)
+    }
+
+    async fn runs(
+        &self,
+        filter: &RunFilter,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page<Run>, StoreError> {
+        let mut ids: Vec<RunId> = {
+            let shared = self.shared();
+            shared.index.matching(filter, after, now).take(limit + 1).map(|head| head.id).collect()
+        };
+        let next = (ids.len() > limit).then(|| ids[limit - 1]);
+        ids.truncate(limit);
+        let mut items = Vec::with_capacity(ids.len());
+        for id in ids {
+            // One that was pruned since is not there.
+            items.extend(self.record(id)?.map(|record| record.run));
+        }
+        Ok(Page { items, next })
+    }
+
+    async fn event(&self, id: &EventId) -> Result<Option<EventRecord>, StoreError> {
+        let Some(row) = self.shared().index.event(id).cloned() else {
+            return Ok(None);
+        };
+        let missing = || StoreError::Damaged(format!("event {id} is not where it should be"));
+        match row {
+            EventRow::Alone { place, .. } => match self.reader()?.read(place)? {
+                Record::Event { reference, data, received_at } if reference.id == *id => {
+                    Ok(Some(EventRecord { reference, data, received_at, runs: Vec::new() }))
+                }
+                _ => Err(missing()),
+            },
+            EventRow::Started(runs) => {
+                let Some(record) = runs.first().map(|run| self.record(*run)).transpose()?.flatten() else {
+                    return Ok(None);
+                };
+                let Some(EntryKind::Enqueued(enqueued)) = record.journal.first().map(|entry| &entry.kind) else {
+                    return Err(missing());
+                };
+                Ok(Some(EventRecord {
+                    reference: enqueued.event.clone().ok_or_else(missing)?,
+                    data: enqueued.payload.clone(),
+                    received_at: record.run.head.enqueued_at,
+                    runs: runs.to_vec(),
+                }))
+            }
+        }
+    }
+
+    async fn dead_groups(&self) -> Result<Vec<DeadGroup>, StoreError> {
+        Ok(self.shared().index.dead_groups())
+    }
+
+    async fn counts(&self, job: Option<&JobId>, now: Timestamp) -> Result<Counts, StoreError> {
+        Ok(self.shared().index.counts(job, now))
+    }
+
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.shared().index.next_due(now))
+    }
+
+    async fn position(&self, id: RunId, now: Timestamp) -> Result<Option<usize>, StoreError> {
+        Ok(self.shared().index.position(id, now))
+    }
+
+    async fn mails(
+        &self,
+        filter: &MailFilter,
+        after: Option<MailId>,
+        limit: usize,
+    ) -> Result<Page<MailSummary, MailId>, StoreError> {
+        let mut found: Vec<(MailId, RunId)> = {
+            let shared = self.shared();
+            shared.index.mails.matching(filter, after).take(limit + 1).map(|(id, row)| (id, row.run)).collect()
+        };
+        let next = (found.len() > limit).then(|| found[limit - 1].0);
+        found.truncate(limit);
+        let mut items = Vec::with_capacity(found.len());
+        for (id, run) in found {
+            let Some(record) = self.record(run)? else { continue };
+            let memory = Memory::of(&record.journal);
+            let summary = memory.mail(id).map(|remembered| summary(id, &record, remembered));
+            let is_asked_for = |it: &MailSummary| filter.to.as_ref().is_none_or(|to| to.eq_ignore_ascii_case(&it.to));
+            items.extend(summary.filter(is_asked_for));
+        }
+        Ok(Page { items, next })
+    }
+
+    async fn mail(&self, id: MailId) -> Result<Option<MailView>, StoreError> {
+        let Some(run) = self.shared().index.mails.run_of(id) else {
+            return Ok(None);
+        };
+        let Some(record) = self.record(run)? else { return Ok(None) };
+        let memory = Memory::of(&record.journal);
+        let remembered =
+            memory.mail(id).ok_or_else(|| StoreError::Damaged(format!("the content of {id} is missing")))?;
+        Ok(Some(MailView { summary: summary(id, &record, remembered), mail: remembered.mail.clone() }))
+    }
+
+    async fn orders(&self, after: Option<&str>, limit: usize) -> Result<Page<Order, String>, StoreError> {
+        let mut items: Vec<Order> =
+            self.shared().index.orders(after).take(limit + 1).map(|order| (**order).clone()).collect();
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(|order| order.id.clone());
+        Ok(Page { items, next })
+    }
+
+    async fn order(&self, id: &str) -> Result<Option<Order>, StoreError> {
+        Ok(self.shared().index.order(id).map(|order| (**order).clone()))
+    }
+
+    async fn export(&self) -> Result<Export, StoreError> {
+        let shared = self.shared();
+        let reader = shared.reader.clone().ok_or_else(|| shared.refusing.clone().unwrap_or(StoreError::Closed))?;
+        let reading = Arc::clone(&shared.reading);
+        let mut standings: Vec<Standing> = shared.index.standings().collect();
+        let events: Vec<Place> = shared.index.events_alone().map(|(_, place, _)| place).collect();
+        let orders: Vec<Arc<Order>> = shared.index.orders(None).cloned().collect();
+        let cleared = shared.index.mails.cleared();
+        drop(shared);
+        standings.sort_unstable_by_key(|standing| standing.run);
+        let orders = orders.into_iter().map(|order| Ok(Record::Order((*order).clone())));
+        let cleared = cleared.into_iter().map(|up_to| Ok(Record::MailCleared { up_to }));
+        let of_events = Arc::clone(&reader);
+        let events = events.into_iter().map(move |place| of_events.read(place).map_err(StoreError::from));
+        let runs = standings.into_iter().map(move |standing| {
+            // What was read stays where it is for as long as this is held.
+            let _held = &reading;
+            journal(&*reader, &standing).map(|entries| Record::Journal { run: standing.run, first: 0, entries })
+        });
+        Ok(Box::new(orders.chain(events).chain(runs).chain(cleared)))
+    }
+}
