@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod store;
 
 use std::net::TcpListener;
 use std::path::Path;

@@ -29,10 +29,11 @@ struct Point {
     counts: &'static [u32],
 }
 
-const POINTS: [Point; 7] = [
+const POINTS: [Point; 8] = [
     Point { call: "write", target: "db", first: "", counts: &[1, 2, 40] },
     Point { call: "flush", target: "db", first: "", counts: &[1, 25] },
     Point { call: "sync", target: "db", first: "", counts: &[1, 2, 30] },
+    Point { call: "write", target: "starts", first: "", counts: &[1, 10] },
     Point { call: "write", target: "synced", first: "", counts: &[1, 15] },
     Point { call: "send", target: ACKNOWLEDGEMENT, first: "", counts: &[1, 30] },
     Point { call: "send", target: END_OF_MAIL, first: "", counts: &[1, 12] },

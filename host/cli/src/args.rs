@@ -7,7 +7,8 @@ use crate::commands;
 
 /// Where a server listens and a client asks, unless told otherwise.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:8288";
-const DEFAULT_SERVER: &str = "http://127.0.0.1:8288";
+/// The server that is asked unless another is named.
+pub(crate) const DEFAULT_SERVER: &str = "http://127.0.0.1:8288";
 
 /// Durable jobs from WebAssembly components, in one binary.
 #[derive(Debug, Parser)]
@@ -96,6 +97,9 @@ pub(crate) enum Command {
     /// The embedded order book
     #[command(subcommand, arg_required_else_help = true)]
     Orders(commands::orders::Orders),
+    /// The store as a whole: check, export, import, prune
+    #[command(subcommand, arg_required_else_help = true)]
+    Store(commands::store::StoreCommand),
     /// Measure how fast this machine enqueues, drains and answers
     Bench(commands::bench::Bench),
     /// Look for what is wrong here, and say how to mend it
@@ -139,7 +143,9 @@ mod tests {
             }
         }
         let names: Vec<&str> = commands.iter().filter_map(|(name, _)| name.strip_prefix("jobmill ")).collect();
-        for name in ["jobs show", "runs rerun", "dead requeue", "mail clear", "orders put", "config init"] {
+        for name in
+            ["jobs show", "runs rerun", "dead requeue", "mail clear", "orders put", "store prune", "config init"]
+        {
             assert!(names.contains(&name), "{name} is not in {names:?}");
         }
     }

@@ -1,6 +1,7 @@
 //! The HTTP client of the command line: requests to a Jobmill server, answers, and what their errors mean for a command.
 //! It knows routes and members of no command.
 
+use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -67,6 +68,15 @@ impl Client {
 
     /// The same, for which a server has only so long to answer.
     pub(crate) fn within(global: &Global, limit: Duration) -> Result<Self, Failure> {
+        Self::bounded(global, Some(limit))
+    }
+
+    /// The same, for answers that take as long as the store is large.
+    pub(crate) fn patient(global: &Global) -> Result<Self, Failure> {
+        Self::bounded(global, None)
+    }
+
+    fn bounded(global: &Global, limit: Option<Duration>) -> Result<Self, Failure> {
         let base = global.server.trim_end_matches('/').to_owned();
         let uri: ureq::http::Uri = base.parse().map_err(|error| bad_server(&base, &format!("{error}")))?;
         let host = uri.host().ok_or_else(|| bad_server(&base, "it has no host"))?;
@@ -76,7 +86,7 @@ impl Client {
         let mut config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_global(Some(limit))
+            .timeout_global(limit)
             .max_redirects(0)
             .user_agent(concat!("jobmill/", env!("CARGO_PKG_VERSION")));
         if is_loopback(host) {
@@ -89,6 +99,18 @@ impl Client {
     /// `GET` of `/api/v1/…`; each segment is one segment, whatever it contains.
     pub(crate) fn get(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Answer, Failure> {
         self.answer(self.authorized(self.agent.get(self.address(segments, query))).call())
+    }
+
+    /// `GET` of an answer of any length, to be read as it comes.
+    pub(crate) fn stream(&self, segments: &[&str]) -> Result<impl BufRead, Failure> {
+        let request = self.authorized(self.agent.get(self.address(segments, &[])));
+        let mut response = request.call().map_err(|error| self.unreachable(&error))?;
+        if response.status().is_success() {
+            return Ok(BufReader::new(response.into_body().into_reader()));
+        }
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES).read_to_string();
+        let text = body.map_err(|error| self.unreachable(&error))?;
+        Err(refusal(response.status().as_u16(), &text))
     }
 
     /// `POST` with a JSON body.
@@ -189,7 +211,8 @@ pub(crate) fn read<T: DeserializeOwned>(json: &str) -> Result<T, Failure> {
     })
 }
 
-fn json(body: &impl Serialize) -> Result<String, Failure> {
+/// A document of ours as JSON.
+pub(crate) fn json(body: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string(body)
         .map_err(|error| Failure::new("request", format!("the request can't be written: {error}")))
 }

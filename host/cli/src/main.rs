@@ -23,6 +23,11 @@ use args::CommandLine;
 use commands::Context;
 use failure::{Exit, Failure};
 
+/// Attempts allocate on one thread what the thread that commits frees: the system's allocator makes them wait for each
+/// other.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let line = CommandLine::try_parse().unwrap_or_else(|error| error.exit());
     let context = Context::new(line.global, leave);

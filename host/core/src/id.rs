@@ -212,6 +212,38 @@ impl Version {
     }
 }
 
+/// A version with all of its digits in text formats too, where a record has to say it whole: for `#[serde(with = …)]`.
+pub(crate) mod whole_version {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{IdError, Version};
+
+    pub(crate) fn serialize<S: Serializer>(version: &Version, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.serialize_str(&version.to_hex())
+        } else {
+            version.serialize(serializer)
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Version, D::Error> {
+        if !deserializer.is_human_readable() {
+            return Version::deserialize(deserializer);
+        }
+        let text = String::deserialize(deserializer)?;
+        let digits = text.as_bytes().chunks_exact(2).map(|pair| {
+            let pair = std::str::from_utf8(pair).ok()?;
+            u8::from_str_radix(pair, 16).ok()
+        });
+        let bytes: Option<Vec<u8>> = digits.collect();
+        let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        // The spelling is compared as well, so that a version has only one.
+        let version = bytes.map(Version).filter(|version| version.to_hex() == text);
+        version.ok_or_else(|| D::Error::custom(IdError::Version(super::shorten(&text))))
+    }
+}
+
 /// Lower-case hex digits of `bytes`.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -292,5 +324,21 @@ mod tests {
         assert_eq!(version.to_string(), "ba7816bf8f01");
         assert!(version.to_hex().starts_with("ba7816bf8f01cfea414140de5dae2223"));
         assert_eq!(version.to_hex().len(), 64);
+    }
+
+    #[test]
+    fn a_version_in_a_record_is_whole_and_read_back() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Record(#[serde(with = "whole_version")] Version);
+
+        let record = Record(Version::of(b"abc"));
+        let text = serde_json::to_string(&record).expect("written");
+        assert_eq!(text, format!("\"{}\"", record.0.to_hex()));
+        assert_eq!(serde_json::from_str::<Record>(&text).expect("read"), record);
+        let digits = record.0.to_hex();
+        for text in [&digits[..12], &digits[..63], &digits.to_uppercase(), &format!("{digits}0"), &"ü".repeat(32)] {
+            assert!(serde_json::from_str::<Record>(&format!("\"{text}\"")).is_err(), "{text}");
+        }
+        assert_eq!(serde_json::to_string(&record.0).expect("written"), "\"ba7816bf8f01\"");
     }
 }

@@ -4,6 +4,7 @@
 //! Stored entries are read back by later releases: fields and variants are only ever added, at the end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +45,7 @@ pub enum EntryKind {
         /// The effect's key within the run.
         key: EffectKey,
         /// The mail, whole.
-        mail: Box<Mail>,
+        mail: Arc<Mail>,
     },
     /// What became of the mail.
     MailSettled {
@@ -133,6 +134,7 @@ pub struct Started {
     /// 1 … `max_attempts`.
     pub attempt: u32,
     /// The component that runs.
+    #[serde(with = "crate::id::whole_version")]
     pub version: Version,
     /// The fencing token of the lease it runs under.
     pub lease: u64,
@@ -219,7 +221,7 @@ impl EffectKey {
 #[derive(Debug, Clone, PartialEq)]
 pub struct RememberedMail {
     /// The mail as it was handed over last.
-    pub mail: Mail,
+    pub mail: Arc<Mail>,
     /// Where it stands; `sending` means that no answer was recorded.
     pub status: MailStatus,
     /// How often it was handed over.
@@ -262,7 +264,7 @@ impl Memory {
             EntryKind::MailIntended { key, mail } => {
                 let attempts = self.mails.get(key).map_or(0, |earlier| earlier.attempts) + 1;
                 let remembered = RememberedMail {
-                    mail: (**mail).clone(),
+                    mail: Arc::clone(mail),
                     status: MailStatus::Sending,
                     attempts,
                     settled_at: None,

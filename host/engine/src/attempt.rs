@@ -165,8 +165,8 @@ impl AttemptContext {
     }
 
     /// A mail is about to be handed to a mail server; durable when this returns.
-    pub async fn intend_mail(&mut self, key: EffectKey, mail: Mail) -> Result<(), RecordError> {
-        self.record(EntryKind::MailIntended { key, mail: Box::new(mail) }).await
+    pub async fn intend_mail(&mut self, key: EffectKey, mail: Arc<Mail>) -> Result<(), RecordError> {
+        self.record(EntryKind::MailIntended { key, mail }).await
     }
 
     /// What became of a mail that was intended; durable when this returns.
@@ -184,11 +184,11 @@ impl AttemptContext {
     pub fn keep_mail(
         &mut self,
         key: EffectKey,
-        mail: Mail,
+        mail: Arc<Mail>,
         status: MailStatus,
         error: Option<String>,
     ) -> Result<(), RecordError> {
-        self.keep(EntryKind::MailIntended { key: key.clone(), mail: Box::new(mail) })?;
+        self.keep(EntryKind::MailIntended { key: key.clone(), mail })?;
         self.keep(EntryKind::MailSettled { key, status, reply: None, error })
     }
 

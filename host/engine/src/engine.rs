@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use jobmill_core::job::JobOverrides;
 use jobmill_core::time::Sleep;
 use jobmill_core::{Clock, Entropy, JobId, Timestamp, Version};
-use jobmill_store::{Claimed, LeaseReference, Store, StoreError};
+use jobmill_store::{Claimed, LeaseReference, Retention, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use crate::changes::{Heard, Listener};
 use crate::executor::Executor;
 use crate::handle::Handle;
 use crate::hopper::Hopper;
+use crate::maintenance::Maintenance;
 use crate::patience::{is_passing, patiently};
 use crate::runner::{Loader, Stop};
 use crate::scheduler::{Decision, Scheduler, Wake};
@@ -41,6 +42,8 @@ pub struct Settings {
     pub shutdown_grace: Duration,
     /// The operator's settings by job.
     pub overrides: BTreeMap<JobId, JobOverrides>,
+    /// How long final runs are kept.
+    pub retention: Retention,
 }
 
 /// Why the engine stopped, other than by being asked to.
@@ -63,6 +66,7 @@ pub enum EngineError {
 pub struct Engine {
     executor: Arc<Executor>,
     hopper: Hopper,
+    maintenance: Maintenance,
     catalog: SharedCatalog,
     generation: watch::Receiver<u64>,
     ready: watch::Sender<bool>,
@@ -93,7 +97,10 @@ impl Engine {
             ready: is_ready,
             shutdown: shutdown.clone(),
             concurrency: settings.concurrency,
+            retention: settings.retention,
         };
+        let maintenance =
+            Maintenance { store: Arc::clone(&store), clock: Arc::clone(&clock), retention: settings.retention };
         let hopper = Hopper::new(
             settings.hopper,
             settings.quiet,
@@ -107,6 +114,7 @@ impl Engine {
         let engine = Self {
             executor,
             hopper,
+            maintenance,
             catalog,
             generation,
             ready,
@@ -137,7 +145,9 @@ impl Engine {
         }
         self.hopper.load_all().await?;
         self.ready.send_replace(true);
-        let watching = tokio::spawn(self.hopper.watch(self.shutdown.clone()));
+        let mut beside = JoinSet::new();
+        beside.spawn(self.hopper.watch(self.shutdown.clone()));
+        beside.spawn(self.maintenance.run());
         let (executed_sender, executed) = mpsc::channel(EXECUTED_WAITING);
         let mut shell = Shell {
             executor: self.executor,
@@ -158,9 +168,8 @@ impl Engine {
             looking: None,
             alarm: None,
         };
-        let served = shell.run().await;
-        watching.abort();
-        Ok(served?)
+        // Whatever runs beside ends with this.
+        Ok(shell.run().await?)
     }
 
     /// Ends the attempts that the engine did not live to see; none when it was asked to stop first.

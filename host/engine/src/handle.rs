@@ -9,8 +9,8 @@ use jobmill_core::order::Order;
 use jobmill_core::transition::Refused;
 use jobmill_core::{Clock, Entropy, EventId, JobId, Json, RunHead, RunId, RunState, Timestamp, limits};
 use jobmill_store::{
-    BulkOutcome, Change, DeadFilter, Enqueued, NewEvent, NewRun, Published, Query, RunFilter, RunRecord, Store,
-    StoreError,
+    BulkOutcome, Change, DeadFilter, Enqueued, NewEvent, NewRun, Pruned, Published, Query, Retention, RunFilter,
+    RunRecord, Store, StoreError,
 };
 use sha2::{Digest, Sha256};
 use tokio::sync::{broadcast, watch};
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, LoadedJob, SharedCatalog};
 use crate::changes::{Heard, Listener};
+use crate::maintenance;
 use crate::schema::PayloadProblem;
 
 /// A request to enqueue a run of a job.
@@ -158,6 +159,7 @@ pub struct Handle {
     pub(crate) ready: watch::Receiver<bool>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) concurrency: usize,
+    pub(crate) retention: Retention,
 }
 
 impl Handle {
@@ -348,6 +350,16 @@ impl Handle {
     /// Empties the e-mail log; answers how many mails it showed.
     pub async fn clear_mail(&self) -> Result<usize, StoreError> {
         self.store.clear_mail().await
+    }
+
+    /// How long final runs are kept.
+    pub fn retention(&self) -> Retention {
+        self.retention
+    }
+
+    /// Takes out everything whose time to be kept is over.
+    pub async fn prune(&self, retention: Retention) -> Result<Pruned, StoreError> {
+        maintenance::prune(&*self.store, retention, self.clock.now()).await
     }
 
     /// The run once it is final; none when it is not within `limit`.

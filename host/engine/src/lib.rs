@@ -8,6 +8,7 @@ mod engine;
 pub mod executor;
 pub mod handle;
 mod hopper;
+pub mod maintenance;
 mod patience;
 pub mod runner;
 pub mod scheduler;

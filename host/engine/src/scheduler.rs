@@ -12,6 +12,8 @@ use crate::patience::PAUSE;
 
 /// Wakes get lost; nothing waits longer than this for one.
 const POLL: Duration = Duration::from_secs(5);
+/// How long a claim waits for more permits, when few are free.
+const GATHER: Duration = Duration::from_millis(1);
 /// What interrupted attempts get to put their end on record.
 const INTERRUPTED_GRACE: Duration = Duration::from_secs(5);
 /// Ends of attempts that may wait for their commit at once. They hold no permit, so that a slow disk does not idle the
@@ -96,6 +98,8 @@ pub struct Scheduler {
     claim_wanted: bool,
     /// Not before this: the store asked for a pause.
     claim_after: Option<Timestamp>,
+    /// A claim waits for more permits until then.
+    gather_until: Option<Timestamp>,
     next_due: Option<Timestamp>,
     poll_at: Option<Timestamp>,
     looking: bool,
@@ -119,6 +123,7 @@ impl Scheduler {
             claiming: None,
             claim_wanted: true,
             claim_after: None,
+            gather_until: None,
             next_due: None,
             poll_at: None,
             looking: false,
@@ -136,7 +141,7 @@ impl Scheduler {
         }
         self.pass_time(now);
         self.look(decisions);
-        self.claim(decisions);
+        self.claim(now, decisions);
         self.stop(now, decisions);
     }
 
@@ -145,7 +150,7 @@ impl Scheduler {
         match self.stopping {
             Some(Stopping::Waiting(until) | Stopping::Interrupted(until)) => until,
             None => {
-                let times = [self.next_due, self.claim_after, self.poll_at];
+                let times = [self.next_due, self.claim_after, self.gather_until, self.poll_at];
                 times.into_iter().flatten().min().unwrap_or_default()
             }
         }
@@ -261,13 +266,23 @@ impl Scheduler {
     }
 
     /// Permits first, then a claim of at most as many.
-    fn claim(&mut self, decisions: &mut Vec<Decision>) {
+    fn claim(&mut self, now: Timestamp, decisions: &mut Vec<Decision>) {
         let permits = self.concurrency.saturating_sub(self.executing);
         let held_up = self.claiming.is_some() || self.claim_after.is_some() || self.stopping.is_some();
         let full = permits == 0 || self.attempts.len() - self.executing >= RECORDING_AT_ONCE;
         if !self.claim_wanted || held_up || full || self.jobs.is_empty() {
+            self.gather_until = None;
             return;
         }
+        // A claim for one costs nearly as much as a claim for many: while others run, permits are gathered.
+        if self.executing > 0 && permits < self.concurrency / 4 {
+            let until = *self.gather_until.get_or_insert(now.after(GATHER));
+            // A clock that was set back must not make this a long time.
+            if now < until && until <= now.after(GATHER) {
+                return;
+            }
+        }
+        self.gather_until = None;
         self.claim_wanted = false;
         // The answer says what is due next; until then only what changes meanwhile is added.
         self.next_due = None;

@@ -55,7 +55,7 @@ fn finish(number: u64) -> Record {
         log_dropped: 0,
     };
     let kinds = [
-        EntryKind::MailIntended { key: key.clone(), mail: Box::new(mail) },
+        EntryKind::MailIntended { key: key.clone(), mail: std::sync::Arc::new(mail) },
         EntryKind::MailSettled { key, status: MailStatus::Captured, reply: None, error: None },
         EntryKind::Finished(Box::new(finished)),
     ];

@@ -1,10 +1,9 @@
 //! What the operating system says of the disk: room, and the lack of it.
 //! It opens and syncs nothing.
 
-use std::fs;
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use jobmill_store::{LogError, Space};
 
@@ -29,28 +28,17 @@ pub(crate) fn refused_by_sled(error: sled::Error) -> LogError {
     }
 }
 
-/// How much room the files in `directory` take, and how much its disk has.
-pub(crate) fn space(directory: &Path) -> io::Result<Space> {
-    let system = rustix::fs::statvfs(directory)?;
-    Ok(Space { used: used(directory)?, free: system.f_bavail.saturating_mul(system.f_frsize) })
-}
-
-fn used(directory: &Path) -> io::Result<u64> {
-    let mut used = 0;
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let metadata = match entry.metadata() {
-            // sled replaces its snapshots while this looks.
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            metadata => metadata?,
-        };
-        used += if metadata.is_dir() { self::used(&entry.path())? } else { metadata.blocks() * STAT_BLOCK_BYTES };
-    }
-    Ok(used)
+/// How much room the file that holds the log takes, and how much its disk has. Asked for with every commit.
+pub(crate) fn space(file: &File) -> io::Result<Space> {
+    let system = rustix::fs::fstatvfs(file)?;
+    let used = file.metadata()?.blocks() * STAT_BLOCK_BYTES;
+    Ok(Space { used, free: system.f_bavail.saturating_mul(system.f_frsize) })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -67,12 +55,11 @@ mod tests {
     }
 
     #[test]
-    fn a_file_and_what_is_in_a_directory_within_are_counted() {
-        let home = tempfile::tempdir().expect("a directory");
-        fs::write(home.path().join("db"), [1; 8192]).expect("writes");
-        fs::create_dir(home.path().join("blobs")).expect("creates");
-        fs::write(home.path().join("blobs/1"), [1; 8192]).expect("writes");
-        let used = space(home.path()).expect("tells").used;
-        assert!((16_384..65_536).contains(&used), "{used}");
+    fn what_a_file_takes_is_counted() {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(&[1; 8192]).expect("writes");
+        file.sync_all().expect("syncs");
+        let space = space(&file).expect("tells");
+        assert!((8_192..65_536).contains(&space.used) && space.free > 0, "{space:?}");
     }
 }

@@ -34,7 +34,6 @@ pub enum Durability {
 
 /// A durable log in a directory of its own. One process at a time.
 pub struct SledLog {
-    directory: PathBuf,
     durability: Durability,
     tree: sled::Db,
     /// sled's `flush` hands its pages to the kernel and no further; `sync_data` on the same file makes them durable.
@@ -50,16 +49,7 @@ impl SledLog {
     /// Opens the log in `directory`, which is created if it is not there or empty.
     pub fn open(directory: &Path, durability: Durability) -> Result<Self, OpenError> {
         let Opened { tree, file, marks, notes } = open(directory)?;
-        Ok(Self {
-            directory: directory.to_owned(),
-            durability,
-            tree,
-            file,
-            marks,
-            notes: Arc::new(notes),
-            appended: None,
-            packer: Packer::default(),
-        })
+        Ok(Self { durability, tree, file, marks, notes: Arc::new(notes), appended: None, packer: Packer::default() })
     }
 
     /// Writes the parts of a block. Each is written by itself: a batch costs twice as much, and parts that lack others
@@ -130,7 +120,7 @@ impl Log for SledLog {
     }
 
     fn space(&self) -> Result<Space, LogError> {
-        disk::space(&self.directory).map_err(|error| disk::refused(&error))
+        disk::space(&self.file).map_err(|error| disk::refused(&error))
     }
 }
 

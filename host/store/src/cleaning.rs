@@ -17,8 +17,9 @@ const BLOCKS_AT_ONCE: u64 = 8;
 const MOVED_AT_ONCE: usize = 500;
 
 /// What is known of the log's blocks.
-#[derive(Default)]
 pub(crate) struct Cleaning {
+    /// Below so many records it is not cleaned.
+    records_min: usize,
     /// The oldest block that counts.
     floor: Option<u64>,
     /// The newest block.
@@ -35,7 +36,23 @@ pub(crate) struct Plan {
     dropped: usize,
 }
 
+impl Default for Cleaning {
+    fn default() -> Self {
+        Self { records_min: RECORDS_MIN, floor: None, newest: 0, records: 0, stopped: false }
+    }
+}
+
 impl Cleaning {
+    /// The same for a log of another size.
+    pub(crate) fn from(self, records_min: usize) -> Self {
+        Self { records_min, ..self }
+    }
+
+    /// From how many records on it cleans.
+    pub(crate) fn records_min(&self) -> usize {
+        self.records_min
+    }
+
     /// A record was found.
     pub(crate) fn add(&mut self, place: Place, record: &Record) {
         self.floor = Some(self.floor.map_or(place.block(), |floor| floor.min(place.block())));
@@ -57,7 +74,7 @@ impl Cleaning {
 
     /// Whether less than half of the records count.
     pub(crate) fn is_due(&self, index: &Index) -> bool {
-        !self.stopped && self.records >= RECORDS_MIN && index.live() * 2 < self.records
+        !self.stopped && self.records >= self.records_min && index.live() * 2 < self.records
     }
 
     /// No more cleaning.
@@ -74,14 +91,8 @@ impl Cleaning {
         let end = self.newest.min(floor + BLOCKS_AT_ONCE);
         while plan.floor < end && plan.moved.len() < MOVED_AT_ONCE {
             let records = reader.block(plan.floor).map_err(StoreError::from)?;
-            let count = records.len();
-            let before = plan.moved.len();
-            if !keep(records, plan.floor, index, reader, &mut moved, &mut plan.moved)? {
-                // A run of it is being written about: it comes next time.
-                plan.moved.truncate(before);
-                break;
-            }
-            plan.dropped += count;
+            plan.dropped += records.len();
+            keep(records, plan.floor, index, reader, &mut moved, &mut plan.moved)?;
             plan.floor += 1;
         }
         Ok(Some(plan).filter(|plan| plan.floor > floor))
@@ -94,7 +105,7 @@ impl Cleaning {
     }
 }
 
-/// Adds what counts of a block; answers false when it can't be moved now.
+/// Adds what counts of a block.
 fn keep(
     records: Vec<Record>,
     block: u64,
@@ -102,7 +113,7 @@ fn keep(
     reader: &dyn LogReader,
     moved: &mut BTreeSet<RunId>,
     kept: &mut Vec<Record>,
-) -> Result<bool, StoreError> {
+) -> Result<(), StoreError> {
     for (slot, record) in records.into_iter().enumerate() {
         let place = Place::new(block, u16::try_from(slot).map_err(|_| damaged(block))?);
         let Record::Journal { run, .. } = &record else {
@@ -112,15 +123,12 @@ fn keep(
             continue;
         };
         let Some(row) = index.row(*run).filter(|row| row.places.contains(&place)) else { continue };
-        if index.locked.contains(run) {
-            return Ok(false);
-        }
         if moved.insert(*run) {
             let entries = reading::entries(reader, *run, &row.places)?;
             kept.push(Record::Journal { run: *run, first: 0, entries });
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 fn damaged(block: u64) -> StoreError {

@@ -397,7 +397,7 @@ pub(crate) fn import(commit: &mut Commit<'_>, records: &mut Vec<Record>) -> Deci
         Record::Journal { run, first, .. } => *first == 0 && commit.index.row(*run).is_none(),
         Record::Event { reference, .. } => commit.index.event(&reference.id).is_none(),
         Record::Order(order) => commit.index.order(&order.id).is_none(),
-        Record::MailCleared { .. } => true,
+        Record::MailCleared { up_to } => commit.index.mails.cleared() < Some(*up_to),
         Record::Pruned { .. } | Record::PrunedEvents { .. } | Record::Floor { .. } => false,
     };
     let touched = |record: &Record| match record {

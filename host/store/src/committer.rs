@@ -16,6 +16,8 @@ use crate::log::{Log, LogError, LogOpener, LogReader, Notes, Place, Record};
 use crate::queue::{Patience, Queue, Taken};
 use crate::store::{Change, StoreError};
 
+/// Records that are taken in, or commands answered, before others may look at the index.
+const AT_ONCE: usize = 128;
 /// How often a log that had no room is tried again.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
@@ -69,6 +71,15 @@ pub struct Committer {
     /// Commands of the last commit that touched what others in it had touched.
     later: Vec<Command>,
     cleaning: Cleaning,
+}
+
+/// What a commit comes to.
+struct Decided {
+    answers: Vec<Answer>,
+    records: Vec<Record>,
+    /// Runs whose starts are among the records.
+    started: Vec<RunId>,
+    later: Vec<Command>,
 }
 
 /// A log, and what is known of it.
@@ -127,6 +138,13 @@ impl Committer {
         (Self { opener, log, shared: Arc::clone(&shared), queue, changes, later, cleaning }, shared)
     }
 
+    /// Cleans a log of so many records and more, instead of only a large one. For a simulation, whose logs are small.
+    #[must_use]
+    pub fn cleaning_from(mut self, records: usize) -> Self {
+        self.cleaning = self.cleaning.from(records);
+        self
+    }
+
     /// Commits until the store is closed.
     pub(crate) fn run(mut self) {
         loop {
@@ -178,78 +196,95 @@ impl Committer {
     }
 
     fn commit(&mut self, batch: Vec<Command>) {
-        let full = self.full();
-        let mut answers = Vec::with_capacity(batch.len());
-        let mut records = Vec::with_capacity(batch.len());
-        let started: Vec<RunId>;
-        {
-            let mut shared = self.write();
-            let starts = if shared.refusing.is_none() { shared.index.starts.clone() } else { BTreeMap::new() };
-            started = starts.keys().copied().collect();
-            let mut commit = Commit {
-                index: &shared.index,
-                touched: Touched::default(),
-                starts,
-                writes: Vec::with_capacity(batch.len()),
-                full,
-                refusing: shared.refusing.clone(),
-            };
-            let mut later = Vec::new();
-            for mut command in batch {
-                match command(&mut commit) {
-                    Step::Done(answer) => answers.push(answer),
-                    Step::Later => later.push(command),
-                }
-            }
-            let Commit { touched, starts, mut writes, .. } = commit;
-            records.extend(starts.into_iter().map(|(run, (first, entry))| Record::Journal {
-                run,
-                first,
-                entries: vec![entry],
-            }));
-            records.append(&mut writes);
-            shared.index.locked = touched.runs;
-            drop(shared);
-            self.later = later;
-        }
+        let Decided { answers, records: decided, started, later } = self.decide(batch);
+        self.later = later;
+        // What is written again comes first: it says how things stood before what was decided.
         let plan = self.plan_cleaning();
-        let count = records.len();
-        if let Some(plan) = &plan {
-            records.extend(plan.records());
-        }
-        let outcome = self.append(&records);
-        let mut changes = Vec::with_capacity(count);
-        {
-            let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
-            let outcome = outcome.and_then(|places| {
-                for (record, place) in records.iter().zip(&places).take(count) {
-                    let applied = shared.index.apply(record, *place);
-                    let applied = applied.map_err(|misfit| {
-                        StoreError::Damaged(format!("the journal of {} was not continued where it ends", misfit.0))
-                    })?;
-                    changes.extend(applied);
-                }
-                for run in started {
-                    shared.index.starts.remove(&run);
-                }
-                if let Some(plan) = &plan {
-                    plan.apply(&mut shared.index, &records[count..], &places[count..]);
-                }
-                self.cleaning.appended(&places);
-                Ok(())
-            });
-            shared.index.locked.clear();
-            let shared = RwLockWriteGuard::downgrade(shared);
-            for answer in answers {
-                answer(outcome.clone().map(|()| &shared.index));
+        let mut records: Vec<Record> = plan.iter().flat_map(Plan::records).collect();
+        let moved = records.len();
+        records.extend(decided);
+        let written = self.append(&records);
+        let applied = written.and_then(|places| {
+            if let Some(plan) = &plan {
+                plan.apply(&mut self.write().index, &records[..moved], &places[..moved]);
             }
-        }
-        if !changes.is_empty() {
+            let changes = self.apply(&records[moved..], &places[moved..], &started)?;
+            self.cleaning.appended(&places);
+            Ok(changes)
+        });
+        self.write().index.locked.clear();
+        self.answer(answers, &applied);
+        if let Some(changes) = applied.ok().filter(|changes| !changes.is_empty()) {
             // Nobody may be listening.
             let _ = self.changes.send(changes.into());
         }
         if let Some(plan) = plan {
             self.release(&plan);
+        }
+    }
+
+    fn decide(&self, batch: Vec<Command>) -> Decided {
+        let full = self.full();
+        let mut shared = self.write();
+        let starts = if shared.refusing.is_none() { shared.index.starts.clone() } else { BTreeMap::new() };
+        let mut decided = Decided {
+            answers: Vec::with_capacity(batch.len()),
+            records: Vec::with_capacity(batch.len()),
+            started: starts.keys().copied().collect(),
+            later: Vec::new(),
+        };
+        let mut commit = Commit {
+            index: &shared.index,
+            touched: Touched::default(),
+            starts,
+            writes: Vec::with_capacity(batch.len()),
+            full,
+            refusing: shared.refusing.clone(),
+        };
+        for mut command in batch {
+            match command(&mut commit) {
+                Step::Done(answer) => decided.answers.push(answer),
+                Step::Later => decided.later.push(command),
+            }
+        }
+        let Commit { touched, starts, mut writes, .. } = commit;
+        let starts = starts.into_iter();
+        decided.records.extend(starts.map(|(run, (first, entry))| Record::Journal {
+            run,
+            first,
+            entries: vec![entry],
+        }));
+        decided.records.append(&mut writes);
+        shared.index.locked = touched.runs;
+        decided
+    }
+
+    /// Takes what was written in. In pieces, so that claims don't wait for all of it: each record is durable already.
+    fn apply(&self, records: &[Record], places: &[Place], started: &[RunId]) -> Result<Vec<Change>, StoreError> {
+        let mut changes = Vec::with_capacity(records.len());
+        for (records, places) in records.chunks(AT_ONCE).zip(places.chunks(AT_ONCE)) {
+            let index = &mut self.write().index;
+            for (record, place) in records.iter().zip(places) {
+                let applied = index.apply(record, *place);
+                changes.extend(applied.map_err(|Misfit(run)| {
+                    StoreError::Damaged(format!("the journal of {run} was not continued where it ends"))
+                })?);
+            }
+        }
+        let index = &mut self.write().index;
+        for run in started {
+            index.starts.remove(run);
+        }
+        Ok(changes)
+    }
+
+    fn answer(&self, answers: Vec<Answer>, applied: &Result<Vec<Change>, StoreError>) {
+        let mut answers = answers.into_iter().peekable();
+        while answers.peek().is_some() {
+            let shared = self.read();
+            for answer in answers.by_ref().take(AT_ONCE) {
+                answer(applied.as_ref().map(|_| &shared.index).map_err(StoreError::clone));
+            }
         }
     }
 
@@ -304,7 +339,8 @@ impl Committer {
                 shared.index = index;
                 shared.refusing = None;
                 drop(shared);
-                (self.log, self.cleaning) = (Some(log), cleaning);
+                self.cleaning = cleaning.from(self.cleaning.records_min());
+                self.log = Some(log);
                 let _ = self.changes.send(Arc::new([]));
             }
             Err(StoreError::Damaged(reason)) => {

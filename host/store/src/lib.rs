@@ -1,6 +1,7 @@
 //! The boundary between the engine and whatever keeps its runs: the traits `Store` and `Query`, and the log-backed store.
 //! It names no database; a database is a `Log`, or a `Store` of its own.
 
+mod checked;
 mod cleaning;
 mod commands;
 mod committer;
@@ -10,11 +11,13 @@ mod index;
 mod log;
 mod log_store;
 mod memory;
+pub mod portable;
 mod query;
 mod queue;
 mod reading;
 mod store;
 
+pub use checked::Checked;
 pub use committer::Committer;
 pub use log::{Log, LogError, LogOpener, LogReader, Notes, Place, Record, Space};
 pub use log_store::LogStore;

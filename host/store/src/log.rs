@@ -106,7 +106,7 @@ pub enum LogError {
 /// How much room a log takes and has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Space {
-    /// Bytes that its files take on the disk.
+    /// Bytes that it takes on the disk.
     pub used: u64,
     /// Bytes that are free on that disk.
     pub free: u64,
@@ -162,9 +162,12 @@ pub trait LogReader: Send + Sync {
 /// the end of the process, though not that of the machine. So a job that takes the process down has used up an
 /// attempt, and a claim needs no sync.
 pub trait Notes: Send + Sync {
-    /// Replaces what the page says by these journal records.
-    fn write(&self, starts: &[Record]) -> Result<(), LogError>;
+    /// Adds these journal records; answers false when there is no room for them.
+    fn add(&self, starts: &[Record]) -> Result<bool, LogError>;
 
-    /// What the page says. A page that was not written whole says nothing.
+    /// Begins the page anew with these journal records. What it said before may still be there, and does no harm.
+    fn begin(&self, starts: &[Record]) -> Result<(), LogError>;
+
+    /// What the page says, older things included. What was not written whole is not there.
     fn read(&self) -> Result<Vec<Record>, LogError>;
 }

@@ -108,29 +108,25 @@ impl LogStore {
         if let Some(refusing) = &shared.refusing {
             return Err(refusing.clone());
         }
-        shared.index.promote(now, limits::DUE_PER_CLAIM);
-        let jobs: Vec<&JobId> = room.jobs.iter().map(|(job, _)| job).collect();
-        let version_of =
-            |head: &RunHead| room.jobs.iter().find(|(job, _)| *job == head.job).map(|(_, version)| *version);
-        let index = &shared.index;
-        let due = index.claimable(&jobs).filter(|head| !index.locked.contains(&head.id));
-        let starts: Vec<(RunId, u32, Entry)> = due
-            .filter_map(|head| {
-                let kind = transition::claim(head, version_of(head)?, now).ok()?;
-                let entries = index.row(head.id)?.entries;
-                Some((head.id, entries, Entry { at: now, kind }))
-            })
-            .take(room.permits)
-            .collect();
+        let mut starts = Vec::new();
+        let mut overdue = true;
+        // Where what is due can't be run, there may be more behind it that can.
+        while overdue && starts.len() < room.permits {
+            overdue = shared.index.promote(now, limits::DUE_PER_CLAIM);
+            starts = startable(&shared.index, room, now);
+        }
         if starts.is_empty() {
             return Ok(Vec::new());
         }
-        let known = index.starts.iter().map(|(run, (first, entry))| (*run, *first, entry.clone()));
-        let noted: Vec<Record> = known
-            .chain(starts.iter().cloned())
-            .map(|(run, first, entry)| Record::Journal { run, first, entries: vec![entry] })
-            .collect();
-        shared.notes.clone().ok_or(StoreError::Closed)?.write(&noted)?;
+        let as_record = |(run, first, entry)| Record::Journal { run, first, entries: vec![entry] };
+        let index = &shared.index;
+        let page = shared.notes.as_ref().ok_or(StoreError::Closed)?;
+        let noted: Vec<Record> = starts.iter().cloned().map(as_record).collect();
+        if !page.add(&noted)? {
+            let known = index.starts.iter().map(|(run, (first, entry))| (*run, *first, entry.clone()));
+            let all: Vec<Record> = known.map(as_record).chain(noted).collect();
+            page.begin(&all)?;
+        }
         let mut changes = Vec::with_capacity(starts.len());
         let mut taken = Vec::with_capacity(starts.len());
         for (run, first, entry) in starts {
@@ -331,6 +327,18 @@ impl Store for LogStore {
         let closed = self.queue.close().ok_or(StoreError::Closed)?;
         closed.await.map_err(|_| StoreError::Closed)?
     }
+}
+
+/// The starts of due runs, as many as there is room for: the run, the number of the entry in its journal, the entry.
+fn startable(index: &Index, room: &Room, now: Timestamp) -> Vec<(RunId, u32, Entry)> {
+    let jobs: Vec<&JobId> = room.jobs.iter().map(|(job, _)| job).collect();
+    let version_of = |head: &RunHead| room.jobs.iter().find(|(job, _)| *job == head.job).map(|(_, version)| *version);
+    let due = index.claimable(&jobs).filter(|head| !index.locked.contains(&head.id));
+    let starts = due.filter_map(|head| {
+        let kind = transition::claim(head, version_of(head)?, now).ok()?;
+        Some((head.id, index.row(head.id)?.entries, Entry { at: now, kind }))
+    });
+    starts.take(room.permits).collect()
 }
 
 /// A run that was taken.

@@ -114,6 +114,9 @@ impl LogOpener for MemoryLog {
     }
 }
 
+/// Starts that the page has room for: few, so that it is begun anew often.
+const NOTES: usize = 100;
+
 fn no_room() -> LogError {
     LogError::Full("no space left on device".to_owned())
 }
@@ -193,7 +196,16 @@ impl LogReader for MemoryLog {
 }
 
 impl Notes for MemoryLog {
-    fn write(&self, starts: &[Record]) -> Result<(), LogError> {
+    fn add(&self, starts: &[Record]) -> Result<bool, LogError> {
+        let mut layers = self.alive()?;
+        if layers.notes.len() + starts.len() > NOTES {
+            return Ok(false);
+        }
+        layers.notes.extend_from_slice(starts);
+        Ok(true)
+    }
+
+    fn begin(&self, starts: &[Record]) -> Result<(), LogError> {
         // The page has its room already.
         self.alive()?.notes = starts.to_vec();
         Ok(())

@@ -26,6 +26,8 @@ struct Waiting {
     /// There are starts that no group has yet.
     starts: bool,
     closed: bool,
+    /// Whoever empties the queue sleeps. Waking costs a system call, so it is done only then.
+    sleeps: bool,
     /// Whoever waits for the end.
     closing: Vec<oneshot::Sender<Result<(), StoreError>>>,
 }
@@ -71,9 +73,16 @@ impl Queue {
         }
         room.forget();
         state.commands.push(command);
-        drop(state);
-        self.filled.notify_one();
+        self.wake(state);
         Ok(())
+    }
+
+    fn wake(&self, mut state: MutexGuard<'_, Waiting>) {
+        let sleeps = std::mem::take(&mut state.sleeps);
+        drop(state);
+        if sleeps {
+            self.filled.notify_one();
+        }
     }
 
     /// Whether commands are still taken.
@@ -86,8 +95,7 @@ impl Queue {
         let mut state = self.state();
         if !state.starts {
             state.starts = true;
-            drop(state);
-            self.filled.notify_one();
+            self.wake(state);
         }
     }
 
@@ -100,8 +108,7 @@ impl Queue {
         }
         state.closed = true;
         state.closing.push(sender);
-        drop(state);
-        self.filled.notify_one();
+        self.wake(state);
         Some(receiver)
     }
 
@@ -120,8 +127,12 @@ impl Queue {
             };
             match patience {
                 Patience::None => break,
-                Patience::Endless => state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Patience::Endless => {
+                    state.sleeps = true;
+                    state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
                 Patience::AtMost(span) => {
+                    state.sleeps = true;
                     let (waited, timeout) =
                         self.filled.wait_timeout(state, span).unwrap_or_else(PoisonError::into_inner);
                     state = waited;
@@ -131,7 +142,7 @@ impl Queue {
                 }
             }
         }
-        state.starts = false;
+        (state.starts, state.sleeps) = (false, false);
         let count = state.commands.len().min(most);
         let commands = if count == state.commands.len() {
             std::mem::take(&mut state.commands)

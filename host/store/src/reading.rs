@@ -221,7 +221,7 @@ impl Query for LogStore {
         let memory = Memory::of(&record.journal);
         let remembered =
             memory.mail(id).ok_or_else(|| StoreError::Damaged(format!("the content of {id} is missing")))?;
-        Ok(Some(MailView { summary: summary(id, &record, remembered), mail: remembered.mail.clone() }))
+        Ok(Some(MailView { summary: summary(id, &record, remembered), mail: (*remembered.mail).clone() }))
     }
 
     async fn orders(&self, after: Option<&str>, limit: usize) -> Result<Page<Order, String>, StoreError> {

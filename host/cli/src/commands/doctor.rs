@@ -163,7 +163,9 @@ fn answers(address: SocketAddr) -> Option<String> {
 fn data(path: &Path, holder: &std::io::Result<Holder>) -> Finding {
     let name = path.display();
     match holder {
-        Ok(Holder::Process(number)) => Finding::good("data", format!("{name} is in use by the process {number}")),
+        Ok(Holder::Process { number, .. }) => {
+            Finding::good("data", format!("{name} is in use by the process {number}"))
+        }
         Err(error) => Finding::wrong(
             "data",
             format!("{name} can't be looked at: {error}"),
@@ -194,11 +196,11 @@ fn store(config: &Config, holder: &std::io::Result<Holder>) -> Finding {
     let path = config.store_path();
     let name = path.display();
     match holder {
-        Ok(Holder::Process(_)) => Finding::good("store", format!("{name} is open in the running Jobmill")),
+        Ok(Holder::Process { .. }) => Finding::good("store", format!("{name} is open in the running Jobmill")),
         _ if !path.exists() => {
             Finding::good("store", format!("{name} is not there yet; it is made at the first start"))
         }
-        _ => match open_store(&path) {
+        _ => match open_store(config) {
             Ok(_) => Finding::good("store", format!("{name} opens")),
             Err(Failure::Said(report)) => {
                 Finding::wrong("store", report.message, "keep a copy of the directory before anything else")

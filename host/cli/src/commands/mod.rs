@@ -16,6 +16,7 @@ pub(crate) mod new;
 pub(crate) mod orders;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod store;
 pub(crate) mod up;
 
 use crate::args::{Command, Global};
@@ -60,6 +61,7 @@ pub(crate) fn carry_out(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Dead(dead) => dead.carry_out(context),
         Command::Mail(mail) => mail.carry_out(context),
         Command::Orders(orders) => orders.carry_out(context),
+        Command::Store(store) => store.carry_out(context),
         Command::Bench(bench) => bench.carry_out(context),
         Command::Doctor(doctor) => doctor.carry_out(context),
         Command::Config(config) => config.carry_out(context),

@@ -4,6 +4,7 @@
 pub(crate) mod arguments;
 pub(crate) mod keys;
 pub(crate) mod layers;
+mod retention;
 pub(crate) mod secret;
 mod sender;
 
@@ -20,10 +21,12 @@ use figment::Figment;
 use figment::value::{Dict, Value};
 use jobmill_core::mail::Mailbox;
 use jobmill_core::{JobId, JobOverrides};
+use jobmill_store::Retention;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use layers::Sources;
+use retention::RetentionSection;
 use secret::SecretSource;
 
 /// The commented file with every default.
@@ -48,6 +51,8 @@ pub(crate) struct Config {
     /// Orders.
     #[serde(rename = "orders")]
     _orders: OrdersSection,
+    /// How long runs are kept.
+    retention: RetentionSection,
     /// Tunables over what the components say.
     #[serde(default)]
     pub(crate) jobs: BTreeMap<JobId, JobOverrides>,
@@ -85,7 +90,8 @@ pub(crate) struct StoreSection {
     #[serde(rename = "kind")]
     _kind: StoreKind,
     path: Option<PathBuf>,
-    durability: Durability,
+    /// What the store promises to survive.
+    pub(crate) durability: Durability,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -94,10 +100,13 @@ enum StoreKind {
     Sled,
 }
 
+/// What the store promises to survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Durability {
+pub(crate) enum Durability {
+    /// A power cut.
     Full,
+    /// The end of the process.
     Relaxed,
 }
 
@@ -250,6 +259,11 @@ impl Config {
         self.store.path.clone().unwrap_or_else(|| self.data.join("store"))
     }
 
+    /// How long final runs are kept.
+    pub(crate) fn retention(&self) -> Retention {
+        self.retention.into()
+    }
+
     /// The same, with everything that it writes in `directory` and mail that does not leave it.
     pub(crate) fn confined_to(mut self, directory: PathBuf) -> Self {
         self.data = directory;
@@ -276,10 +290,6 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), Failure> {
-        if self.store.durability == Durability::Relaxed {
-            return Err(Failure::usage("configuration", "store.durability: \"relaxed\" is not available yet")
-                .advise("leave it at \"full\", which keeps every acknowledged run through a power cut"));
-        }
         if !self.server.listen.ip().is_loopback() {
             let address = self.server.listen;
             return Err(Failure::usage(

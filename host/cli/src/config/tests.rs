@@ -121,9 +121,29 @@ fn a_value_of_the_wrong_kind_is_named_with_its_place() {
 }
 
 #[test]
+fn runs_are_kept_for_a_span_or_never_taken_out() {
+    let days = |days: u64| Some(Duration::from_hours(24 * days));
+    let kept = |file: &str| Setup::new(file).load().config.retention();
+    assert_eq!(kept(""), Retention { completed: days(30), cancelled: days(30), dead: days(180) });
+    let file = "[retention]\ncompleted = \"24h\"\ndead = \"never\"\n";
+    assert_eq!(kept(file), Retention { completed: days(1), cancelled: days(30), dead: None });
+    for (value, said) in [("23h59m", "at least 24h"), ("always", "\"never\"")] {
+        let text = Setup::new(&format!("[retention]\ncompleted = \"{value}\"\n")).refused();
+        assert!(text.contains("retention.completed") && text.contains(said), "{text}");
+    }
+}
+
+#[test]
+fn the_store_is_durable_unless_told_otherwise() {
+    assert_eq!(Setup::new("").load().config.store.durability, Durability::Full);
+    let relaxed = Setup::new("[store]\ndurability = \"relaxed\"\n").load();
+    assert_eq!(relaxed.config.store.durability, Durability::Relaxed);
+    let text = Setup::new("[store]\ndurability = \"none\"\n").refused();
+    assert!(text.contains("store.durability") && text.contains("\"relaxed\""), "{text}");
+}
+
+#[test]
 fn what_is_not_there_yet_says_so() {
-    let text = Setup::new("[store]\ndurability = \"relaxed\"\n").refused();
-    assert!(text.contains("not available yet"), "{text}");
     let text = Setup::new("[server]\nlisten = \"0.0.0.0:8288\"\n").refused();
     assert!(text.contains("0.0.0.0:8288") && text.contains("tokens are not there yet"), "{text}");
 }

@@ -3,6 +3,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ use crate::failure::Failure;
 pub(crate) struct DataDirectory {
     path: PathBuf,
     /// The lock ends with the file, and the file with the process, however that ends.
-    _lock: File,
+    lock: File,
 }
 
 /// Who holds a data directory.
@@ -21,8 +22,13 @@ pub(crate) struct DataDirectory {
 pub(crate) enum Holder {
     /// Nobody.
     Nobody,
-    /// The process with this number, as it wrote it down.
-    Process(String),
+    /// A process, as far as it wrote down who it is.
+    Process {
+        /// Its number.
+        number: String,
+        /// Where it answers HTTP, once it does.
+        address: Option<SocketAddr>,
+    },
 }
 
 impl DataDirectory {
@@ -33,8 +39,8 @@ impl DataDirectory {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let holder = written_in(&mut lock);
-                let text = format!("the data directory {} is in use by the process {holder}", path.display());
+                let (number, _) = written_in(&mut lock);
+                let text = format!("the data directory {} is in use by the process {number}", path.display());
                 return Err(Failure::new("data-in-use", text)
                     .advise("stop that process, or give this one a directory of its own with --data"));
             }
@@ -44,7 +50,12 @@ impl DataDirectory {
         let written =
             lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
         written.map_err(|error| unusable(path, "written", &error))?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
+    }
+
+    /// Writes down where this process answers, for commands that would open the store themselves otherwise.
+    pub(crate) fn tell_address(&mut self, address: SocketAddr) -> Result<(), Failure> {
+        writeln!(self.lock, "{address}").map_err(|error| unusable(&self.path, "written", &error))
     }
 
     /// Where compiled jobs are kept.
@@ -64,7 +75,10 @@ impl DataDirectory {
         };
         match lock.try_lock() {
             Ok(()) => Ok(Holder::Nobody),
-            Err(TryLockError::WouldBlock) => Ok(Holder::Process(written_in(&mut lock))),
+            Err(TryLockError::WouldBlock) => {
+                let (number, address) = written_in(&mut lock);
+                Ok(Holder::Process { number, address })
+            }
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
@@ -80,11 +94,14 @@ fn lock_file(directory: &Path, create: bool) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(create).truncate(false).mode(0o600).open(path)
 }
 
-fn written_in(lock: &mut File) -> String {
+/// The number of the process that holds the lock, and where it answers, as far as it wrote that down.
+fn written_in(lock: &mut File) -> (String, Option<SocketAddr>) {
     let mut text = String::new();
-    let read = lock.rewind().and_then(|()| (&*lock).take(32).read_to_string(&mut text));
-    let number = text.trim();
-    if read.is_ok() && number.parse::<u32>().is_ok() { number.to_owned() } else { "(unknown)".to_owned() }
+    // What can't be read is as good as not written.
+    let _ = lock.rewind().and_then(|()| (&*lock).take(128).read_to_string(&mut text));
+    let mut lines = text.lines();
+    let number = lines.next().filter(|number| number.parse::<u32>().is_ok()).unwrap_or("(unknown)");
+    (number.to_owned(), lines.next().and_then(|address| address.parse().ok()))
 }
 
 fn unusable(path: &Path, action: &str, error: &io::Error) -> Failure {
@@ -110,14 +127,19 @@ mod tests {
         let parent = tempfile::tempdir().expect("a directory");
         let path = parent.path().join("deep/data");
         assert_eq!(DataDirectory::holder(&path).expect("looked"), Holder::Nobody);
-        let held = DataDirectory::open(&path).expect("taken");
+        let mut held = DataDirectory::open(&path).expect("taken");
         let me = std::process::id().to_string();
-        assert_eq!(DataDirectory::holder(&path).expect("looked"), Holder::Process(me.clone()));
+        let holder = |address| Holder::Process { number: me.clone(), address };
+        assert_eq!(DataDirectory::holder(&path).expect("looked"), holder(None));
+        let address = "[::1]:8288".parse().expect("an address");
+        held.tell_address(address).expect("written");
+        assert_eq!(DataDirectory::holder(&path).expect("looked"), holder(Some(address)));
         let Err(Failure::Said(report)) = DataDirectory::open(&path) else { panic!("taken twice") };
         assert_eq!(report.code, "data-in-use");
         assert!(report.message.contains(&format!("process {me}")), "{}", report.message);
         drop(held);
-        DataDirectory::open(&path).expect("taken again");
+        let _held = DataDirectory::open(&path).expect("taken again");
+        assert_eq!(DataDirectory::holder(&path).expect("looked"), holder(None), "nothing is left of the first");
     }
 
     #[test]

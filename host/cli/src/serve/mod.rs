@@ -24,7 +24,7 @@ use jobmill_store_sled::{Durability, SledOpener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::commands::Context;
-use crate::config::{Config, InDoubt, Loaded};
+use crate::config::{self, Config, InDoubt, Loaded};
 use crate::failure::{Exit, Failure};
 use crate::machine::{SystemClock, SystemEntropy};
 
@@ -43,6 +43,10 @@ pub(crate) enum Purpose {
     /// A machine.
     Production,
 }
+
+/// Said at each start, so that nobody has it by accident.
+const RELAXED: &str = "warning: store.durability is \"relaxed\": a power cut or a crash of the machine can lose about the \
+                       last second of what was acknowledged";
 
 /// Everything between the doors and the disk, put together and not started.
 pub(crate) struct Mill {
@@ -83,7 +87,7 @@ pub(crate) fn compose(config: &Config, data: DataDirectory, purpose: &Purpose) -
     let order_faults = Arc::new(Faults::default());
     let mailer = Arc::new(mail::mailer(config, Arc::clone(&mail_faults))?);
     create_hopper(&config.hopper.dir)?;
-    let store = Arc::new(open_store(&config.store_path())?);
+    let store = Arc::new(open_store(config)?);
     let query: Arc<dyn jobmill_store::Query> = Arc::clone(&store) as _;
     let orders = Arc::new(Orders::embedded(query, Arc::clone(&order_faults)));
     let runtime = Runtime::new(RuntimeSettings {
@@ -104,6 +108,7 @@ pub(crate) fn compose(config: &Config, data: DataDirectory, purpose: &Purpose) -
             concurrency: config.engine.concurrency.get(),
             shutdown_grace: config.engine.shutdown_grace,
             overrides: config.jobs.clone(),
+            retention: config.retention(),
         },
         store,
         Arc::new(runtime),
@@ -128,12 +133,16 @@ async fn run(
     purpose: Purpose,
     context: &Context,
 ) -> Result<Exit, Failure> {
-    let Mill { engine, handle, settings, data: _data } = mill;
+    let Mill { engine, handle, settings, mut data } = mill;
     let refused = |error: &std::io::Error| port_refused(config.server.listen, error);
     let address = listener.local_addr().map_err(|error| refused(&error))?;
+    data.tell_address(address)?;
     listener.set_nonblocking(true).map_err(|error| refused(&error))?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| refused(&error))?;
     let signals = Signals::listen()?;
+    if config.store.durability == config::Durability::Relaxed {
+        context.output.note(RELAXED);
+    }
     let mut beside = tokio::task::JoinSet::new();
     let stopping = signals.stop(handle.clone(), context.leave, config.engine.shutdown_grace, context.output);
     beside.spawn(stopping);
@@ -193,8 +202,14 @@ fn create_hopper(hopper: &Path) -> Result<(), Failure> {
     })
 }
 
-pub(crate) fn open_store(path: &Path) -> Result<LogStore, Failure> {
-    LogStore::open(SledOpener::new(path.to_owned(), Durability::Full))
+/// Opens or creates the store of this configuration.
+pub(crate) fn open_store(config: &Config) -> Result<LogStore, Failure> {
+    let path = config.store_path();
+    let durability = match config.store.durability {
+        config::Durability::Full => Durability::Full,
+        config::Durability::Relaxed => Durability::Relaxed,
+    };
+    LogStore::open(SledOpener::new(path.clone(), durability))
         .map_err(|error| Failure::new("store", format!("{}: {error}", path.display())))
 }
 

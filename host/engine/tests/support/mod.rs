@@ -16,7 +16,7 @@ use jobmill_core::{Clock, Entropy, FailureKind, Json, Outcome, RunHead, RunId, R
 use jobmill_engine::{
     AttemptContext, Engine, EngineError, EnqueueRequest, Handle, LoadError, Loaded, Loader, Runner, Settings, Stop,
 };
-use jobmill_store::{Change, LogStore, MemoryLog, RunRecord, Store};
+use jobmill_store::{Change, LogStore, MemoryLog, Retention, RunRecord, Store};
 use tempfile::TempDir;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinHandle;
@@ -150,7 +150,24 @@ impl Mill {
         Self::open(hopper, MemoryLog::new(), Arc::new(ManualClock::new()), 4)
     }
 
+    /// The same, which keeps final runs only for so long.
+    pub(crate) fn keeping(retention: Retention) -> Self {
+        let hopper = tempfile::tempdir().expect("a directory");
+        put(hopper.path(), "hello.wasm", "hello retries=2 event=greet");
+        Self::compose(hopper, MemoryLog::new(), Arc::new(ManualClock::new()), 4, retention)
+    }
+
     pub(crate) fn open(hopper: TempDir, log: MemoryLog, clock: Arc<ManualClock>, concurrency: usize) -> Self {
+        Self::compose(hopper, log, clock, concurrency, Retention::default())
+    }
+
+    fn compose(
+        hopper: TempDir,
+        log: MemoryLog,
+        clock: Arc<ManualClock>,
+        concurrency: usize,
+        retention: Retention,
+    ) -> Self {
         let store: Arc<dyn Store> = Arc::new(LogStore::open(log.clone()).expect("opens"));
         let changes = store.changes();
         let script = Script::default();
@@ -160,6 +177,7 @@ impl Mill {
             concurrency,
             shutdown_grace: Duration::from_secs(30),
             overrides: BTreeMap::new(),
+            retention,
         };
         let loader = Arc::new(TextLoader(script.clone()));
         let entropy = Arc::new(Counting(AtomicU64::new(clock.now().as_millis())));

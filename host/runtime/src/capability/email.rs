@@ -1,6 +1,8 @@
 //! `jobmill:job/email`: a mail is sent once for the run, however often its attempts ask for it.
 //! It speaks to no mail server; the mailer does.
 
+use std::sync::Arc;
+
 use jobmill_backends::{Delivery, MailError};
 use jobmill_core::journal::{EffectKey, RememberedMail};
 use jobmill_core::mail::{Attachment, Mail, MailStatus, Mailbox, Message, message_id};
@@ -49,11 +51,11 @@ impl AttemptState {
                 return Ok(receipt(remembered.mail.message_id.clone(), email::Delivery::AlreadySent));
             }
             Some(remembered) => self.again(remembered, message)?,
-            None => self.first(&key, message)?,
+            None => Arc::new(self.first(&key, message)?),
         };
         let message_id = mail.message_id.clone();
         let delivered = if self.world.mailer.needs_intent() {
-            self.context.intend_mail(key.clone(), mail.clone()).await?;
+            self.context.intend_mail(key.clone(), Arc::clone(&mail)).await?;
             let delivered = self.world.mailer.deliver(&mail).await;
             let (status, reply, error) = settlement(&delivered);
             self.context.settle_mail(key, status, reply, error).await?;
@@ -89,10 +91,10 @@ impl AttemptState {
     }
 
     /// A mail that did not get through before, or may have.
-    fn again(&self, remembered: &RememberedMail, message: Message) -> Result<Mail, EmailRefusal> {
+    fn again(&self, remembered: &RememberedMail, message: Message) -> Result<Arc<Mail>, EmailRefusal> {
         if matches!(remembered.status, MailStatus::Sending | MailStatus::InDoubt) {
             return match self.world.in_doubt {
-                InDoubt::Resend => Ok(remembered.mail.clone()),
+                InDoubt::Resend => Ok(Arc::clone(&remembered.mail)),
                 InDoubt::Park => Err(Refusal::Answer(email::EmailError::InDoubt(
                     "an earlier attempt may have sent this mail; look for it at the mail server, then release it"
                         .to_owned(),
@@ -100,7 +102,7 @@ impl AttemptState {
             };
         }
         let from = self.world.mailer.sender().clone();
-        Ok(Mail { from, message, ..remembered.mail.clone() })
+        Ok(Arc::new(Mail { from, message, ..(*remembered.mail).clone() }))
     }
 
     fn answer(&self, error: &MailError) -> email::EmailError {

@@ -1,5 +1,6 @@
 //! Mails: sent once for a run, whatever happens to its attempts and to the mail server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jobmill_backends::{FaultKind, MailMode, Security, SmtpSettings};
@@ -148,7 +149,10 @@ async fn attempt_cut_off(bench: &Bench) -> Mail {
             headers: Vec::new(),
         },
     };
-    context.intend_mail(EffectKey::mail("welcome", "a@example.com", 0), mail.clone()).await.expect("recorded");
+    context
+        .intend_mail(EffectKey::mail("welcome", "a@example.com", 0), Arc::new(mail.clone()))
+        .await
+        .expect("recorded");
     bench.store.rescue(bench.clock.now()).await.expect("rescued");
     mail
 }
@@ -162,7 +166,7 @@ async fn a_mail_in_doubt_is_sent_again_as_the_same_mail() {
     bench.clock.advance(Duration::from_secs(1));
     assert_eq!(output(&bench.attempt(&loaded).await), "1");
     let mail = only_mail(&bench, run).await;
-    assert_eq!((mail.mail, mail.status, mail.attempts), (first, MailStatus::Captured, 2));
+    assert_eq!((mail.mail, mail.status, mail.attempts), (Arc::new(first), MailStatus::Captured, 2));
 }
 
 #[tokio::test]

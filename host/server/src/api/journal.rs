@@ -84,15 +84,15 @@ struct MailHead {
     message_id: String,
 }
 
-impl From<Mail> for MailHead {
-    fn from(mail: Mail) -> Self {
+impl From<&Mail> for MailHead {
+    fn from(mail: &Mail) -> Self {
         Self {
             id: mail.id,
-            kind: mail.message.kind,
-            from: mail.from,
-            to: mail.message.to,
-            subject: mail.message.subject,
-            message_id: mail.message_id,
+            kind: mail.message.kind.clone(),
+            from: mail.from.clone(),
+            to: mail.message.to.clone(),
+            subject: mail.message.subject.clone(),
+            message_id: mail.message_id.clone(),
         }
     }
 }
@@ -137,7 +137,7 @@ impl From<EntryKind> for EntryKindView {
             EntryKind::Started(started) => Self::Started { attempt: started.attempt, version: started.version },
             EntryKind::StepCompleted { name, value } => Self::StepCompleted { name, value },
             EntryKind::MailIntended { key, mail } => {
-                Self::MailIntended { key: key.as_str().to_owned(), mail: (*mail).into() }
+                Self::MailIntended { key: key.as_str().to_owned(), mail: MailHead::from(&*mail) }
             }
             EntryKind::MailSettled { key, status, reply, error } => {
                 Self::MailSettled { key: key.as_str().to_owned(), status, reply, error }

@@ -12,6 +12,7 @@ mod orders;
 mod run_view;
 mod runs;
 mod stats;
+mod store;
 
 use axum::Router;
 use jobmill_store::Page;
@@ -30,6 +31,7 @@ pub(crate) fn routes() -> Router<Context> {
         .merge(orders::routes())
         .merge(runs::routes())
         .merge(stats::routes())
+        .merge(store::routes())
 }
 
 /// A page of a list as it is sent.

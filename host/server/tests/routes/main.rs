@@ -13,4 +13,5 @@ mod refusals;
 mod runs;
 mod scripts;
 mod stats;
+mod store;
 mod world;

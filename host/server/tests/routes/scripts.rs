@@ -95,7 +95,7 @@ impl Runner for Welcome {
                 headers: vec![("X-Shop".to_owned(), "demo".to_owned())],
             },
         };
-        context.keep_mail(key, mail, MailStatus::Captured, None).expect("there is room");
+        context.keep_mail(key, mail.into(), MailStatus::Captured, None).expect("there is room");
         let output = Json::parse(r#"{ "delivery":"captured" }"#).expect("valid JSON");
         (Outcome::Completed { output: Some(output) }, context)
     }

@@ -13,7 +13,7 @@ use http_body_util::BodyExt as _;
 use jobmill_core::{RunId, RunState};
 use jobmill_engine::{Engine, Handle, Settings};
 use jobmill_server::{DevelopmentFaults, FaultKind, ServerSettings};
-use jobmill_store::{LogStore, MemoryLog};
+use jobmill_store::{LogStore, MemoryLog, Retention};
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -67,6 +67,11 @@ impl World {
 
     /// An engine that was not started.
     pub(crate) fn prepare(scripts: &[&str]) -> (Self, Engine) {
+        Self::keeping(scripts, Retention::default())
+    }
+
+    /// The same, which keeps final runs only for so long.
+    pub(crate) fn keeping(scripts: &[&str], retention: Retention) -> (Self, Engine) {
         let hopper = TempDir::new().expect("a directory");
         for script in scripts {
             std::fs::write(hopper.path().join(format!("{script}.wasm")), script).expect("a file");
@@ -79,6 +84,7 @@ impl World {
             concurrency: 2,
             shutdown_grace: Duration::ZERO,
             overrides: BTreeMap::new(),
+            retention,
         };
         let (engine, handle) = Engine::new(
             settings,

@@ -70,7 +70,7 @@ fn mailbox() -> BoxedStrategy<Mailbox> {
     (text(), of(text())).prop_map(|(address, name)| Mailbox { address, name }).boxed()
 }
 
-fn mail() -> BoxedStrategy<Box<Mail>> {
+fn mail() -> BoxedStrategy<std::sync::Arc<Mail>> {
     let attachment = (text(), text(), vec(any::<u8>(), 0..300))
         .prop_map(|(file_name, content_type, content)| Attachment { file_name, content_type, content });
     let parts = (text(), mailbox(), of(mailbox()), text(), text(), of(text()), vec(attachment, 0..3));
@@ -81,7 +81,7 @@ fn mail() -> BoxedStrategy<Box<Mail>> {
     });
     let mail = (any::<[u8; 16]>(), text(), mailbox(), time(), message);
     mail.prop_map(|(id, message_id, from, created_at, message)| {
-        Box::new(Mail { id: MailId::from_bytes(id), message_id, from, created_at, message })
+        std::sync::Arc::new(Mail { id: MailId::from_bytes(id), message_id, from, created_at, message })
     })
     .boxed()
 }

@@ -137,7 +137,7 @@ pub(crate) fn mail(number: u32, first: u32, attachment_bytes: usize) -> Record {
         message,
     };
     let key = EffectKey::mail("welcome", &mail.message.to.address, 0);
-    let kind = EntryKind::MailIntended { key, mail: Box::new(mail) };
+    let kind = EntryKind::MailIntended { key, mail: std::sync::Arc::new(mail) };
     Record::Journal { run: run(number), first, entries: vec![entry(kind)] }
 }
 

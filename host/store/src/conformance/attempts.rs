@@ -31,7 +31,7 @@ pub async fn steps_and_effects_survive_to_the_next_attempt(subject: Subject) {
     let memory = Memory::of(&again.journal);
     assert_eq!(memory.steps.keys().collect::<Vec<_>>(), ["one", "two"]);
     assert_eq!(memory.mails[&key].status, MailStatus::Sent);
-    assert_eq!(memory.mails[&key].mail, *mail);
+    assert_eq!(memory.mails[&key].mail, mail);
     assert_eq!(memory.orders.values().collect::<Vec<_>>(), ["order_1"]);
     assert_eq!(again.journal.last().map(|entry| entry.at), Some(at(5_000)));
 }

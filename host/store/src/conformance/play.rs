@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jobmill_core::journal::{EffectKey, EntryKind};
@@ -37,7 +38,7 @@ struct Play<'subject> {
     runs: Vec<RunId>,
     /// Attempts under way, and some that are no longer.
     claimed: Vec<Claimed>,
-    mails: BTreeMap<RunId, (EffectKey, Box<Mail>)>,
+    mails: BTreeMap<RunId, (EffectKey, Arc<Mail>)>,
     trace: Vec<String>,
 }
 

@@ -156,7 +156,7 @@ impl Subject {
     }
 
     /// A mail with the next id, and the key of its effect.
-    pub(super) fn mail(&self, kind: &str, to: &str) -> (EffectKey, Box<Mail>) {
+    pub(super) fn mail(&self, kind: &str, to: &str) -> (EffectKey, Arc<Mail>) {
         let mailbox = |address: &str| Mailbox { address: address.to_owned(), name: None };
         let id = MailId::generate(at(0), &self.ids);
         let message = Message {
@@ -171,7 +171,7 @@ impl Subject {
         };
         let from = mailbox("shop@example.com");
         let mail = Mail { id, message_id: format!("{id}@example.com"), from, created_at: at(0), message };
-        (EffectKey::mail(kind, to, 0), Box::new(mail))
+        (EffectKey::mail(kind, to, 0), Arc::new(mail))
     }
 }
 

@@ -1,0 +1,45 @@
+//! `[retention]`: how long runs are kept after they ended.
+//! Taking them out is the engine's.
+
+use std::time::Duration;
+
+use jobmill_core::limits;
+use jobmill_core::time::parse_duration;
+use jobmill_store::Retention;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+/// The section.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RetentionSection {
+    completed: Kept,
+    cancelled: Kept,
+    dead: Kept,
+}
+
+/// A span, or none for "never": those runs are never taken out.
+#[derive(Debug, Clone, Copy)]
+struct Kept(Option<Duration>);
+
+impl From<RetentionSection> for Retention {
+    fn from(section: RetentionSection) -> Self {
+        Self { completed: section.completed.0, cancelled: section.cancelled.0, dead: section.dead.0 }
+    }
+}
+
+impl<'de> Deserialize<'de> for Kept {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == "never" {
+            return Ok(Self(None));
+        }
+        match parse_duration(&text) {
+            Ok(span) if span >= limits::UNIQUE_WINDOW => Ok(Self(Some(span))),
+            Ok(_) => Err(D::Error::custom(format!(
+                "{text:?} is too short; a run is kept for at least 24h, as its keys stand for it that long"
+            ))),
+            Err(error) => Err(D::Error::custom(format!("{error}, or \"never\""))),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The store as a whole: taken out as lines of JSON, read through for damage, pruned.
+//! Nothing comes in here: an import needs a store that nobody else has open.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json as JsonResponse, Router};
+use futures::stream;
+use jobmill_store::{Checked, StoreError, portable};
+use serde::{Deserialize, Serialize};
+
+use crate::Context;
+use crate::body::OptionalJsonBody;
+use crate::error::Problem;
+use crate::query::NoParameters;
+
+/// Bytes of an export that are read before they are sent: a row of small records at once, and never more in memory than
+/// this and one record.
+const CHUNK_BYTES: usize = 128 * 1024;
+
+pub(super) fn routes() -> Router<Context> {
+    Router::new()
+        .route("/api/v1/store/export", get(export))
+        .route("/api/v1/store/check", get(check))
+        .route("/api/v1/store/prune", post(prune))
+}
+
+/// A line of JSON for each record, as of one moment. What was sent before a failure has no end that looks whole, and the
+/// connection is cut off.
+async fn export(State(context): State<Context>, _: NoParameters) -> Result<Response, Problem> {
+    let handle = &context.handle;
+    let lines = portable::lines(handle.query().export().await?, handle.now());
+    let chunks = stream::try_unfold(lines, |mut lines| async {
+        // Reading waits for the disk, which those who serve others must not.
+        let read = tokio::task::spawn_blocking(move || chunk(&mut lines).map(|chunk| chunk.map(|it| (it, lines))));
+        let read = read.await.map_err(|error| StoreError::Damaged(format!("reading it failed: {error}")));
+        read.flatten().inspect_err(|error| tracing::error!(%error, "an export was cut off"))
+    });
+    let media_type = HeaderValue::from_static("application/x-ndjson");
+    Ok(([(header::CONTENT_TYPE, media_type)], Body::from_stream(chunks)).into_response())
+}
+
+/// Some of the lines; none after the last.
+fn chunk(lines: &mut impl Iterator<Item = Result<String, StoreError>>) -> Result<Option<String>, StoreError> {
+    let mut chunk = String::new();
+    for line in lines {
+        chunk.push_str(&line?);
+        if chunk.len() >= CHUNK_BYTES {
+            break;
+        }
+    }
+    Ok(Some(chunk).filter(|chunk| !chunk.is_empty()))
+}
+
+#[derive(Serialize)]
+struct CheckView {
+    ok: bool,
+    runs: u64,
+    entries: u64,
+    mails: u64,
+    events: u64,
+    orders: u64,
+}
+
+/// Reads everything; what is damaged is named by the refusal.
+async fn check(State(context): State<Context>, _: NoParameters) -> Result<JsonResponse<CheckView>, Problem> {
+    let query = context.handle.query();
+    let mut checked = Checked::default();
+    for record in query.export().await? {
+        checked.add(&record?, query).await?;
+        tokio::task::yield_now().await;
+    }
+    let Checked { runs, entries, mails, events, orders } = checked;
+    Ok(JsonResponse(CheckView { ok: true, runs, entries, mails, events, orders }))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EmptyBody {}
+
+#[derive(Serialize)]
+struct PruneView {
+    runs: usize,
+    events: usize,
+}
+
+/// Takes out what the configuration does not keep any longer, now instead of within the minute.
+async fn prune(
+    State(context): State<Context>,
+    _: NoParameters,
+    OptionalJsonBody(EmptyBody {}): OptionalJsonBody<EmptyBody>,
+) -> Result<JsonResponse<PruneView>, Problem> {
+    let handle = &context.handle;
+    let pruned = handle.prune(handle.retention()).await?;
+    Ok(JsonResponse(PruneView { runs: pruned.runs, events: pruned.events }))
+}
