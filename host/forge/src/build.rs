@@ -148,7 +148,7 @@ impl Workspace<'_> {
         };
         // On the command line rather than in a manifest: every job is built alike, and `release` stays the host's.
         for setting in [
-            "opt-level=\"s\"",
+            "opt-level=3",
             "lto=true",
             "codegen-units=1",
             "panic=\"abort\"",

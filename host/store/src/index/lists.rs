@@ -14,7 +14,7 @@ type GroupKey = (JobId, u64);
 type Ids<'lists> = Box<dyn Iterator<Item = RunId> + 'lists>;
 
 /// A run's id tells when it was made; its enqueue is recorded at most this much later than that.
-const ID_SLACK: std::time::Duration = std::time::Duration::from_hours(1);
+const ID_SLACK: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// The runs of one job.
 #[derive(Default)]

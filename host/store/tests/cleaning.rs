@@ -1,0 +1,141 @@
+//! What is written again to give space back says how things stood before the commit that it is part of.
+//! The simulator of the engine found what these tests are about; here each is alone.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use jobmill_core::journal::EventReference;
+use jobmill_core::order::{Money, Order, OrderStatus};
+use jobmill_core::{Json, RunId, RunState, Timestamp, Version};
+use jobmill_store::{
+    Committer, LogStore, MemoryLog, NewEvent, NewRun, Query as _, Retention, Room, Store as _, StoreError,
+};
+
+/// Records that a log has when it is cleaned for the first time.
+const CLEANED_FROM: usize = 11;
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(1_000)
+}
+
+fn order(id: &str, status: OrderStatus) -> Order {
+    Order {
+        id: id.to_owned(),
+        status,
+        customer_email: "ada@example.com".to_owned(),
+        customer_name: None,
+        items: Vec::new(),
+        total: Money { minor: 1_250, currency: "EUR".to_owned() },
+        created_at: now(),
+        fulfilled_at: None,
+        refunded_at: None,
+        metadata: Json::empty_object(),
+        revision: 0,
+    }
+}
+
+/// A store whose commits are made by hand.
+struct ByHand {
+    store: LogStore,
+    committer: Committer,
+}
+
+impl ByHand {
+    fn open(log: &MemoryLog) -> Self {
+        let (store, committer) = LogStore::by_hand(log.clone()).expect("opens");
+        Self { store, committer: committer.cleaning_from(CLEANED_FROM) }
+    }
+
+    /// The answer to a call that one commit is enough for.
+    fn commit<T>(
+        &mut self,
+        call: impl FnOnce(&LogStore) -> futures::future::BoxFuture<'_, Result<T, StoreError>>,
+    ) -> T {
+        let mut call = pin!(call(&self.store));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(call.as_mut().poll(&mut context).is_pending(), "nothing is answered before a commit");
+        self.committer.step();
+        match call.as_mut().poll(&mut context) {
+            Poll::Ready(answer) => answer.expect("served"),
+            Poll::Pending => panic!("one commit was not enough"),
+        }
+    }
+
+    fn put(&mut self, id: &str, status: OrderStatus) {
+        self.commit(|store| store.put_order(order(id, status)));
+    }
+
+    /// As many records as are cleaned at the next commit, all but one of which count no more.
+    fn litter(&mut self) {
+        for _ in 1..CLEANED_FROM {
+            self.put("litter", OrderStatus::Pending);
+        }
+    }
+}
+
+#[test]
+fn an_order_that_changes_while_its_last_change_is_written_again_keeps_its_change() {
+    let log = MemoryLog::new();
+    let mut hand = ByHand::open(&log);
+    hand.put("order", OrderStatus::Pending);
+    hand.litter();
+    hand.put("order", OrderStatus::Paid);
+    assert!(log.records() < CLEANED_FROM, "the log was not cleaned");
+    for store in [hand.store, ByHand::open(&log).store] {
+        let kept = store.order("order").now_or_never().expect("reads").expect("readable").expect("there");
+        assert_eq!((kept.status, kept.revision), (OrderStatus::Paid, 2));
+    }
+}
+
+#[test]
+fn a_start_that_is_written_with_its_run_written_again_is_kept() {
+    let log = MemoryLog::new();
+    let mut hand = ByHand::open(&log);
+    let run = RunId::from_bytes([1; 16]);
+    let new = NewRun {
+        id: run,
+        job: "welcome".parse().expect("a job id"),
+        queue: "default".to_owned(),
+        priority: 5,
+        payload: Json::empty_object(),
+        max_attempts: 2,
+        scheduled_at: now(),
+        tags: Vec::new(),
+        unique_key: None,
+        idempotency_key: None,
+        request_digest: None,
+        rerun_of: None,
+    };
+    hand.commit(|store| store.enqueue(vec![new.clone()], now()));
+    hand.litter();
+    let room = Room { permits: 1, jobs: vec![(new.job.clone(), Version::of(b"1"))] };
+    let claimed = hand.store.claim(room, now()).now_or_never().expect("needs no commit").expect("claims");
+    assert_eq!(claimed.len(), 1);
+    hand.committer.step();
+    assert!(log.records() < CLEANED_FROM, "the log was not cleaned");
+    log.crash();
+    let record = ByHand::open(&log).store.run(run).now_or_never().expect("reads").expect("readable").expect("there");
+    let head = record.run.head;
+    assert_eq!((head.state, head.attempt, head.lease, record.journal.len()), (RunState::Running, 1, 1, 2));
+}
+
+#[test]
+fn an_event_that_is_pruned_while_it_is_written_again_stays_away() {
+    let log = MemoryLog::new();
+    let mut hand = ByHand::open(&log);
+    let id = "event-1".parse().expect("an event id");
+    let reference = EventReference { id, name: "greet".to_owned(), ts: now() };
+    let event = NewEvent { reference: reference.clone(), data: Json::empty_object(), runs: Vec::new() };
+    hand.commit(|store| store.publish(vec![event], now()));
+    hand.litter();
+    let retention = Retention { completed: Some(Duration::ZERO), ..Retention::default() };
+    let later = now().after(Duration::from_hours(48));
+    assert_eq!(hand.commit(|store| store.prune(retention, later)).events, 1);
+    assert!(log.records() < CLEANED_FROM, "the log was not cleaned");
+    for store in [hand.store, ByHand::open(&log).store] {
+        let found = store.event(&reference.id).now_or_never().expect("reads").expect("readable");
+        assert_eq!(found, None);
+    }
+}
