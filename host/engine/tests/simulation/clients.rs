@@ -1,0 +1,203 @@
+//! What clients and operators ask for, drawn: enqueues and their repeats, events, changes of one run and of many.
+//! It judges no answer.
+
+use std::time::Duration;
+
+use jobmill_core::journal::{EntryKind, EventReference, Finished};
+use jobmill_core::order::{Money, Order, OrderStatus};
+use jobmill_core::run::AttemptOutcome;
+use jobmill_core::{Clock as _, Json, RunId, RunState, Timestamp};
+use jobmill_store::{DeadFilter, NewEvent, NewRun, Retention, RunFilter};
+
+use crate::asks::{Ask, Client};
+use crate::scenario::Scenario;
+use crate::script::{ORDERS, payload};
+use crate::world::World;
+
+/// Runs of one seed: enough to meet each other, few enough to look at.
+const RUNS_MAX: usize = 250;
+
+impl World {
+    /// Somebody asks for something.
+    pub(crate) fn ask(&mut self) {
+        let ask = match self.chance.below(22) {
+            20 | 21 | 0..7 => self.enqueue(),
+            7 => self.repeat(),
+            8 | 9 => Some(self.publish()),
+            10 | 11 => self.known_run().map(|run| Ask::Cancel(run, self.reason())),
+            12 | 13 => self.known_run().map(|run| Ask::Requeue(run, self.due())),
+            14 => Some(Ask::CancelMany(self.filter(), self.reason())),
+            15 => Some(Ask::RequeueMany(self.dead(), Duration::from_millis(self.chance.below(5_000)))),
+            16 => Some(Ask::DiscardMany(self.dead(), self.reason())),
+            17 => Some(Ask::PutOrder(Box::new(self.order()))),
+            18 => Some(Ask::Prune(self.retention())),
+            _ => Some(Ask::ClearMail),
+        };
+        if let Some(ask) = ask {
+            self.put(ask);
+        }
+    }
+
+    fn put(&mut self, ask: Ask) {
+        let Some(life) = self.life.as_ref().filter(|life| life.is_serving()) else { return };
+        self.findings.note(|| format!("asks {ask:?}"));
+        self.clients.push(Client::new(ask, life.store().clone(), self.clock.now()));
+        // It is in the store's queue from now on.
+        self.poll_client(self.clients.len() - 1);
+    }
+
+    fn enqueue(&mut self) -> Option<Ask> {
+        if self.requests.len() >= RUNS_MAX {
+            return self.repeat();
+        }
+        let runs: Vec<NewRun> = (0..=self.chance.below(3)).map(|_| self.new_run()).collect();
+        self.requests.extend(runs.iter().cloned());
+        Some(Ask::Enqueue(runs))
+    }
+
+    /// The same request once more, or another one under the same key.
+    fn repeat(&mut self) -> Option<Ask> {
+        let run = self.chance.one_of(&self.requests)?;
+        let watch = self.log.watch();
+        let is_ending = watch.written.runs.get(&run.id).is_some_and(|told| told.standing.state.is_final());
+        // Once it is pruned its id names nothing: whoever comes that late gets a new run, and does what it did again.
+        let is_late = is_ending || watch.written.pruned.contains(&run.id);
+        drop(watch);
+        let run = if is_late || self.chance.one_in(2) { NewRun { id: self.run_id(), ..run } } else { run };
+        Some(Ask::Enqueue(vec![run]))
+    }
+
+    fn run_id(&self) -> RunId {
+        RunId::generate(self.clock.now(), &*self.entropy())
+    }
+
+    fn new_run(&self) -> NewRun {
+        let job = self.chance.below(self.scenario.jobs);
+        let unique_key = self.chance.one_in(3).then(|| format!("key-{}", self.chance.below(self.scenario.names)));
+        let idempotency_key = self.chance.one_in(6).then(|| format!("once-{}", self.chance.below(self.scenario.names)));
+        // Requests under one key are mostly the same, and sometimes not.
+        let digest = [u8::from(self.chance.one_in(5)); 32];
+        NewRun {
+            id: self.run_id(),
+            job: Scenario::job(job),
+            queue: "default".to_owned(),
+            priority: u8::try_from(self.chance.below(10)).unwrap_or(5),
+            payload: payload(self.chance.below(100_000)),
+            max_attempts: Scenario::retries(job) + 1,
+            scheduled_at: if self.chance.one_in(3) { self.due() } else { self.clock.now() },
+            tags: if self.chance.one_in(4) { vec!["marked".to_owned()] } else { Vec::new() },
+            request_digest: (unique_key.is_some() || idempotency_key.is_some()).then_some(digest),
+            unique_key,
+            idempotency_key,
+            rerun_of: None,
+        }
+    }
+
+    fn publish(&self) -> Ask {
+        let events = (0..=self.chance.below(2)).map(|_| {
+            let number = self.chance.below(self.scenario.names);
+            let name = number % 4;
+            let data = payload(number * 7 + 1);
+            let listening = (0..self.scenario.jobs).filter(|job| Scenario::listens(*job, name));
+            let runs = listening.map(|job| NewRun {
+                job: Scenario::job(job),
+                payload: data.clone(),
+                max_attempts: Scenario::retries(job) + 1,
+                unique_key: None,
+                idempotency_key: None,
+                request_digest: None,
+                ..self.new_run()
+            });
+            let reference = EventReference {
+                id: format!("event-{number}").parse().expect("an event id"),
+                name: format!("name-{name}"),
+                ts: self.clock.now(),
+            };
+            NewEvent { reference, runs: runs.collect(), data: data.clone() }
+        });
+        Ask::Publish(events.collect())
+    }
+
+    /// A run that is durable.
+    fn known_run(&self) -> Option<RunId> {
+        let runs: Vec<RunId> = self.log.watch().durable.runs.keys().copied().collect();
+        self.chance.one_of(&runs)
+    }
+
+    fn due(&self) -> Timestamp {
+        let farthest = if self.chance.one_in(4) { 600_000 } else { 5_000 };
+        self.clock.now().after(Duration::from_millis(self.chance.below(farthest)))
+    }
+
+    /// No two are the same.
+    fn reason(&self) -> String {
+        format!("because {:x}", self.chance.next())
+    }
+
+    fn filter(&self) -> RunFilter {
+        match self.chance.below(3) {
+            0 => RunFilter { tag: Some("marked".to_owned()), ..RunFilter::default() },
+            1 => RunFilter { state: Some(RunState::Retryable), ..RunFilter::default() },
+            _ => RunFilter { ids: Some(self.known_run().into_iter().collect()), ..RunFilter::default() },
+        }
+    }
+
+    fn dead(&self) -> DeadFilter {
+        let job = Some(Scenario::job(self.chance.below(self.scenario.jobs)));
+        match self.chance.below(3) {
+            0 => DeadFilter { job, ..DeadFilter::default() },
+            1 => DeadFilter { ids: Some(self.known_run().into_iter().collect()), ..DeadFilter::default() },
+            _ => DeadFilter::default(),
+        }
+    }
+
+    /// What is old goes.
+    pub(crate) fn prune(&mut self) {
+        let retention = self.retention();
+        self.put(Ask::Prune(retention));
+    }
+
+    fn retention(&self) -> Retention {
+        let age = |one_in| self.chance.one_in(one_in).then(|| Duration::from_hours(self.chance.below(30)));
+        Retention { completed: Some(Duration::ZERO), cancelled: age(2), dead: age(2) }
+    }
+
+    fn order(&self) -> Order {
+        let statuses = [OrderStatus::Pending, OrderStatus::Paid];
+        Order {
+            id: format!("order-{}", self.chance.below(ORDERS)),
+            status: self.chance.one_of(&statuses).unwrap_or(OrderStatus::Pending),
+            customer_email: "reader@example.com".to_owned(),
+            customer_name: None,
+            items: Vec::new(),
+            total: Money { minor: 1_250, currency: "EUR".to_owned() },
+            created_at: self.clock.now(),
+            fulfilled_at: None,
+            refunded_at: None,
+            metadata: Json::empty_object(),
+            revision: 0,
+        }
+    }
+
+    /// An attempt that has lost its lease writes its end all the same.
+    pub(crate) fn write_late(&mut self) {
+        let Some(lease) = self.chance.one_of(&self.gone) else { return };
+        let is_lost = self.log.watch().durable.runs.get(&lease.run).is_some_and(|told| {
+            let standing = told.standing;
+            standing.lease > lease.token || (standing.lease == lease.token && standing.state != RunState::Running)
+        });
+        if is_lost {
+            let finished = Finished {
+                outcome: AttemptOutcome::Completed,
+                error: None,
+                output: None,
+                to: RunState::Completed,
+                scheduled_at: self.clock.now(),
+                counted: true,
+                log: Vec::new(),
+                log_dropped: 0,
+            };
+            self.put(Ask::Late(lease, vec![EntryKind::Finished(Box::new(finished))]));
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What one seed makes of the world: its jobs, how busy each part is, and which faults there are.
+//! Each fault is off in half of the seeds, so that faults are also met alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jobmill_core::job::{Descriptor, JobOverrides};
+use jobmill_core::{Backoff, Job, JobId, Timestamp, Version};
+use jobmill_engine::LoadedJob;
+
+use crate::chance::Chance;
+use crate::life::Jobs;
+use crate::script::Scripted;
+use crate::stage::Stage;
+
+/// How often each thing happens, against the others.
+#[derive(Debug, Clone)]
+pub(crate) struct Weights {
+    pub(crate) poll: u64,
+    pub(crate) turn: u64,
+    pub(crate) commit: u64,
+    pub(crate) ask: u64,
+    pub(crate) pass: u64,
+    pub(crate) strike: u64,
+}
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The process dies. What it wrote stays, its notes too.
+    ProcessDeath,
+    /// The machine dies. What was not synced may be lost, and the notes.
+    PowerCut,
+    /// The disk has no room, until it has.
+    DiskFull,
+    /// The disk has room for work under way only.
+    DiskLow,
+    /// A sync fails.
+    SyncFails,
+    /// A write fails.
+    AppendFails,
+    /// Blocks that count no more are not given back.
+    ReleaseFails,
+    /// The clock is set forward or back.
+    ClockSet,
+    /// A day passes in which nothing is done, and what is old is pruned.
+    Day,
+    /// The clock is fast or slow.
+    Drift,
+    /// Ends of attempts come late, or twice.
+    LateEnds,
+    /// A component is taken away or replaced.
+    Components,
+    /// Changes are missed.
+    MissedChanges,
+    /// The engine is asked to stop.
+    Shutdown,
+}
+
+impl Fault {
+    const ALL: [Self; 14] = [
+        Self::ProcessDeath,
+        Self::PowerCut,
+        Self::DiskFull,
+        Self::DiskLow,
+        Self::SyncFails,
+        Self::AppendFails,
+        Self::ReleaseFails,
+        Self::ClockSet,
+        Self::Day,
+        Self::Drift,
+        Self::LateEnds,
+        Self::Components,
+        Self::MissedChanges,
+        Self::Shutdown,
+    ];
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(crate) struct Scenario {
+    pub(crate) jobs: u64,
+    pub(crate) concurrency: usize,
+    pub(crate) grace: Duration,
+    pub(crate) weights: Weights,
+    pub(crate) faults: Vec<Fault>,
+    /// Some runs take the process down with each attempt.
+    pub(crate) poison: bool,
+    /// A log of at least so many records is cleaned.
+    pub(crate) cleaned_from: usize,
+    /// Keys and event ids are drawn from so many.
+    pub(crate) names: u64,
+}
+
+impl Scenario {
+    pub(crate) fn draw(chance: &Chance) -> Self {
+        let faults = Fault::ALL.into_iter().filter(|_| chance.one_in(2)).collect();
+        // Commits are slow in some seeds: much is under way at once.
+        let commit = if chance.one_in(3) { 1 + chance.below(2) } else { 6 + chance.below(14) };
+        Self {
+            jobs: 1 + chance.below(4),
+            concurrency: 1 + chance.index(8),
+            grace: Duration::from_secs(chance.below(20)),
+            weights: Weights {
+                poll: 20 + chance.below(20),
+                turn: 8 + chance.below(12),
+                commit,
+                ask: 3 + chance.below(9),
+                pass: 2 + chance.below(6),
+                strike: 1 + chance.below(3),
+            },
+            faults,
+            poison: chance.one_in(2),
+            cleaned_from: if chance.one_in(4) { usize::MAX } else { 5 + chance.index(40) },
+            names: 2 + chance.below(20),
+        }
+    }
+
+    /// The id of a job.
+    pub(crate) fn job(number: u64) -> JobId {
+        format!("job-{number}").parse().expect("a job id")
+    }
+
+    /// Whether a job listens to an event.
+    pub(crate) fn listens(job: u64, event: u64) -> bool {
+        event > 0 && (job + event).is_multiple_of(2)
+    }
+
+    /// Retries of a job.
+    pub(crate) fn retries(number: u64) -> u32 {
+        u32::try_from(number).unwrap_or(0)
+    }
+
+    /// What is loaded: these versions of the jobs, none for a job whose component is gone.
+    pub(crate) fn load(versions: &BTreeMap<u64, Option<u64>>, stage: &Arc<Stage>, now: Timestamp) -> Jobs {
+        let loaded = versions.iter().filter_map(|(number, version)| {
+            let component = format!("job {number} version {}", (*version)?);
+            let backoff = match number % 3 {
+                0 => Backoff::Fixed { delay: Duration::from_millis(700) },
+                1 => Backoff::default(),
+                _ => Backoff::Exponential {
+                    base: Duration::from_millis(300),
+                    factor: 3.0,
+                    max: Duration::from_secs(20),
+                    jitter: 0.5,
+                },
+            };
+            let descriptor = Descriptor {
+                id: Self::job(*number).to_string(),
+                title: "Scripted".to_owned(),
+                retries: Some(Self::retries(*number)),
+                backoff: Some(backoff),
+                ..Descriptor::default()
+            };
+            let loaded = LoadedJob {
+                job: Job::new(descriptor, &JobOverrides::default()).expect("a job"),
+                version: Version::of(component.as_bytes()),
+                imports: Vec::new(),
+                file: format!("job-{number}.wasm"),
+                loaded_at: now,
+                schema: None,
+                runner: Arc::new(Scripted(Arc::clone(stage))),
+            };
+            Some((Self::job(*number), Arc::new(loaded)))
+        });
+        loaded.collect()
+    }
+}

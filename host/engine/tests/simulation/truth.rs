@@ -1,0 +1,206 @@
+//! What the records say, read a second time: every run's journal and standing, the orders, the events.
+//! It knows no index and no log; it takes groups in, and says what in them may not be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jobmill_core::journal::{Enqueued, Entry, EntryKind};
+use jobmill_core::order::Order;
+use jobmill_core::{EventId, RunId, RunState, Timestamp, limits};
+use jobmill_store::Record;
+
+use crate::findings::Findings;
+use crate::standing::Standing;
+
+/// A run as its records tell of it.
+#[derive(Clone)]
+pub(crate) struct Told {
+    pub(crate) journal: Vec<Entry>,
+    pub(crate) standing: Standing,
+}
+
+impl Told {
+    pub(crate) fn enqueued(&self) -> Option<&Enqueued> {
+        match &self.journal.first()?.kind {
+            EntryKind::Enqueued(enqueued) => Some(enqueued),
+            _ => None,
+        }
+    }
+
+    /// How it stood after each of its entries.
+    pub(crate) fn standings(&self) -> impl Iterator<Item = Standing> + '_ {
+        let mut standing = self.journal.first().and_then(Standing::begin);
+        let rest = self.journal.iter().skip(1).map(Some).chain([None]);
+        rest.map_while(move |entry| {
+            let before = standing?;
+            standing = entry.and_then(|entry| before.after(entry).ok());
+            Some(before)
+        })
+    }
+}
+
+/// Everything that records tell.
+#[derive(Clone, Default)]
+pub(crate) struct Truth {
+    pub(crate) runs: BTreeMap<RunId, Told>,
+    pub(crate) orders: BTreeMap<String, Order>,
+    /// Runs that were pruned.
+    pub(crate) pruned: BTreeSet<RunId>,
+    /// Events and the groups that published them.
+    pub(crate) events: BTreeMap<EventId, u64>,
+    /// Events without runs that were pruned.
+    pub(crate) pruned_events: BTreeSet<EventId>,
+    groups: u64,
+}
+
+impl Truth {
+    /// Takes a group in that was written by now.
+    pub(crate) fn take_in(&mut self, group: &[Record], findings: &Findings) {
+        self.groups += 1;
+        let mut changed: BTreeMap<String, Option<Order>> = BTreeMap::new();
+        for record in group {
+            match record {
+                Record::Journal { run, first, entries } => {
+                    self.expect_orders(*run, *first, entries, &mut changed);
+                    self.journal(*run, *first, entries, findings);
+                }
+                Record::Order(order) => {
+                    let expected = changed.remove(&order.id).flatten();
+                    self.order(order, expected.as_ref(), findings);
+                }
+                Record::Event { reference, .. } => {
+                    self.events.insert(reference.id.clone(), self.groups);
+                }
+                Record::Pruned { runs } => {
+                    for run in runs {
+                        self.prune(*run, findings);
+                    }
+                }
+                Record::PrunedEvents { events } => {
+                    self.events.retain(|event, _| !events.contains(event));
+                    self.pruned_events.extend(events.iter().cloned());
+                }
+                Record::MailCleared { .. } | Record::Floor { .. } => {}
+            }
+        }
+        for (id, expected) in changed {
+            findings.require(expected.is_none() || expected.as_ref() == self.orders.get(&id), || {
+                format!("a run changed order {id}, and the change is in no record of its group")
+            });
+        }
+    }
+
+    /// The orders as they are after the changes that these entries tell of.
+    fn expect_orders(&self, run: RunId, first: u32, entries: &[Entry], changed: &mut BTreeMap<String, Option<Order>>) {
+        let is_known = self.runs.get(&run).is_some_and(|told| told.journal.len() > first as usize);
+        for entry in entries.iter().filter(|_| !is_known) {
+            let EntryKind::OrderUpdated { order, patch, .. } = &entry.kind else { continue };
+            let before = changed.remove(order).flatten().or_else(|| self.orders.get(order).cloned());
+            let after = before.and_then(|before| before.patched(patch, entry.at).ok());
+            changed.insert(order.clone(), after);
+        }
+    }
+
+    fn order(&mut self, order: &Order, expected: Option<&Order>, findings: &Findings) {
+        let current = self.orders.get(&order.id);
+        let revision = current.map_or(1, |current| current.revision + 1);
+        let holds = match expected {
+            Some(expected) => expected == order,
+            None => current == Some(order) || order.revision == revision,
+        };
+        findings.require(holds, || format!("order {} became {order:?}, not {expected:?}", order.id));
+        self.orders.insert(order.id.clone(), order.clone());
+    }
+
+    fn journal(&mut self, run: RunId, first: u32, entries: &[Entry], findings: &Findings) {
+        if first == 0 {
+            match self.runs.get(&run) {
+                None => self.begin(run, entries, findings),
+                Some(told) => findings.require(told.journal == entries, || {
+                    let count = (told.journal.len(), entries.len());
+                    format!("the journal of {run} was written again, and not as it was: {count:?} entries")
+                }),
+            }
+            return;
+        }
+        let Some(told) = self.runs.get_mut(&run) else {
+            return findings.report(|| format!("the journal of {run} goes on, and it has no beginning"));
+        };
+        if told.journal.len() != first as usize {
+            let length = told.journal.len();
+            return findings.report(|| format!("the journal of {run} has {length} entries and goes on at {first}"));
+        }
+        extend(run, told, entries, findings);
+    }
+
+    fn begin(&mut self, run: RunId, entries: &[Entry], findings: &Findings) {
+        let Some((begin, standing)) = entries.first().and_then(|entry| Some((entry, Standing::begin(entry)?))) else {
+            return findings.report(|| format!("the journal of {run} does not begin with an enqueue"));
+        };
+        findings.require(!self.pruned.contains(&run), || format!("{run} was pruned and is there again"));
+        let mut told = Told { journal: vec![begin.clone()], standing };
+        if let Some(enqueued) = told.enqueued() {
+            self.check_keys(run, enqueued, begin.at, findings);
+            if let Some(event) = &enqueued.event {
+                let group = *self.events.entry(event.id.clone()).or_insert(self.groups);
+                findings.require(group == self.groups, || format!("event {} was published twice", event.id));
+            }
+        }
+        extend(run, &mut told, &entries[1..], findings);
+        self.runs.insert(run, told);
+    }
+
+    fn check_keys(&self, run: RunId, new: &Enqueued, at: Timestamp, findings: &Findings) {
+        for (other, told) in &self.runs {
+            let Some(held) = told.enqueued() else { continue };
+            let since = told.journal.first().map(|first| first.at).unwrap_or_default();
+            if shares_key(new, held) && at.since(since) < limits::UNIQUE_WINDOW {
+                findings.report(|| format!("{run} was enqueued under a key that {other} holds"));
+            }
+        }
+    }
+
+    fn prune(&mut self, run: RunId, findings: &Findings) {
+        let Some(told) = self.runs.remove(&run) else {
+            return findings.report(|| format!("{run} was pruned and is not there"));
+        };
+        let state = told.standing.state;
+        findings.require(state.is_final(), || format!("{run} was pruned and is {state}"));
+        if let Some(event) = told.enqueued().and_then(|enqueued| enqueued.event.as_ref()) {
+            let of_event = |other: &Told| other.enqueued().is_some_and(|it| it.event.as_ref() == Some(event));
+            if !self.runs.values().any(of_event) {
+                self.events.remove(&event.id);
+            }
+        }
+        self.pruned.insert(run);
+    }
+
+    /// How many runs show each state at `now`, in the order of `RunState::ALL`; these were claimed besides.
+    pub(crate) fn counts(&self, claimed: &BTreeSet<RunId>, now: Timestamp) -> [usize; 7] {
+        let mut counts = [0; 7];
+        for (run, told) in &self.runs {
+            let state = if claimed.contains(run) { RunState::Running } else { told.standing.shown(now) };
+            counts[state as usize] += 1;
+        }
+        counts
+    }
+}
+
+fn extend(run: RunId, told: &mut Told, entries: &[Entry], findings: &Findings) {
+    for entry in entries {
+        match told.standing.after(entry) {
+            Ok(standing) => told.standing = standing,
+            Err(reason) => findings.report(|| format!("{run}: {reason}")),
+        }
+        if let EntryKind::OrderUpdated { key, .. } = &entry.kind {
+            let same = |earlier: &Entry| matches!(&earlier.kind, EntryKind::OrderUpdated { key: it, .. } if it == key);
+            findings.require(!told.journal.iter().any(same), || format!("{run} made the change {key:?} twice"));
+        }
+        told.journal.push(entry.clone());
+    }
+}
+
+/// Whether two enqueues are under one key.
+pub(crate) fn shares_key(one: &Enqueued, other: &Enqueued) -> bool {
+    let of_job = one.job == other.job && one.unique_key.is_some() && one.unique_key == other.unique_key;
+    of_job || (one.idempotency_key.is_some() && one.idempotency_key == other.idempotency_key)
+}

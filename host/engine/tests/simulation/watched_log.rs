@@ -1,0 +1,286 @@
+//! The log under the store, watched: what was written, what of it is durable, which starts were noted.
+//! It loses nothing by itself; the world says what a crash leaves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use jobmill_core::journal::{Entry, EntryKind};
+use jobmill_core::{Clock as _, RunId, Timestamp, limits};
+use jobmill_store::{Kept, Log, LogError, LogOpener, LogReader, MemoryLog, Notes, Place, Record, Space};
+
+use crate::clock::SimulatedClock;
+use crate::findings::Findings;
+use crate::standing::Standing;
+use crate::truth::{Told, Truth};
+
+/// What happens while a commit is on its way to the disk.
+pub(crate) type Meanwhile = Box<dyn FnOnce() + Send>;
+
+/// Clones watch the same log.
+#[derive(Clone)]
+pub(crate) struct WatchedLog {
+    log: MemoryLog,
+    clock: SimulatedClock,
+    findings: Findings,
+    watch: Arc<Mutex<Watch>>,
+}
+
+/// What was seen.
+#[derive(Default)]
+pub(crate) struct Watch {
+    /// What a power cut leaves.
+    pub(crate) durable: Truth,
+    /// What was written, synced or not.
+    pub(crate) written: Truth,
+    unsynced: Vec<Vec<Record>>,
+    /// Starts on the page of notes that no durable group has yet.
+    pub(crate) noted: BTreeMap<RunId, (u32, Entry)>,
+    /// Runs that were written about since somebody asked.
+    pub(crate) touched: BTreeSet<RunId>,
+    /// Room for work under way only.
+    pub(crate) is_low: bool,
+    /// Blocks can't be given back.
+    pub(crate) keeps_blocks: bool,
+    meanwhile: Option<Meanwhile>,
+}
+
+impl WatchedLog {
+    pub(crate) fn new(clock: SimulatedClock, findings: Findings) -> Self {
+        Self { log: MemoryLog::new(), clock, findings, watch: Arc::default() }
+    }
+
+    pub(crate) fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().expect("not poisoned")
+    }
+
+    pub(crate) fn memory(&self) -> &MemoryLog {
+        &self.log
+    }
+
+    /// To be done after the next group was appended and before it is synced.
+    pub(crate) fn meanwhile(&self, what: Meanwhile) {
+        self.watch().meanwhile = Some(what);
+    }
+
+    /// Nothing was appended in time.
+    pub(crate) fn stop_meanwhile(&self) {
+        self.watch().meanwhile = None;
+    }
+
+    pub(crate) fn unsynced(&self) -> usize {
+        self.watch().unsynced.len()
+    }
+
+    /// The machine or the process is gone.
+    pub(crate) fn crash(&self, kept: Kept) {
+        self.log.crash_keeping(kept);
+        let mut watch = self.watch();
+        let watch = &mut *watch;
+        for group in watch.unsynced.drain(..).take(kept.groups) {
+            watch.durable.take_in(&group, &Findings::default());
+        }
+        watch.written = watch.durable.clone();
+        if kept.notes {
+            watch.settle_notes();
+        } else {
+            watch.noted.clear();
+        }
+        watch.meanwhile = None;
+    }
+
+    /// Nothing is pruned before its keys are free again.
+    fn check_pruned(&self, watch: &Watch, group: &[Record]) {
+        let pruned = group.iter().filter_map(|record| match record {
+            Record::Pruned { runs } => Some(runs),
+            _ => None,
+        });
+        for run in pruned.flatten() {
+            let finished = watch.written.runs.get(run).and_then(|told| told.standing.finished_at);
+            let old = finished.is_some_and(|at| at.after(limits::UNIQUE_WINDOW) <= self.clock.latest());
+            self.findings.require(old, || format!("{run} was pruned, and it ended at {finished:?}"));
+        }
+    }
+
+    fn check_start(&self, watch: &Watch, run: RunId, first: u32, entry: &Entry) {
+        let now = self.clock.now();
+        let Some(told) = watch.told(run) else {
+            return self.findings.report(|| format!("{run} was claimed, and it is not written"));
+        };
+        let length = told.journal.len();
+        self.findings.require(length == first as usize, || {
+            format!("the start of {run} is noted as entry {first}, and it has {length} entries")
+        });
+        match told.standing.after(entry) {
+            Ok(_) => self.findings.require(told.standing.is_due(now), || {
+                format!("{run} was claimed at {now}, before its time, which is {}", told.standing.due)
+            }),
+            Err(reason) => self.findings.report(|| format!("the claim of {run}: {reason}")),
+        }
+    }
+}
+
+impl Watch {
+    /// The run with the start that is noted of it.
+    pub(crate) fn told(&self, run: RunId) -> Option<Told> {
+        let mut told = self.written.runs.get(&run)?.clone();
+        if let Some((first, entry)) = self.noted.get(&run)
+            && *first as usize == told.journal.len()
+            && let Ok(standing) = told.standing.after(entry)
+        {
+            told.standing = standing;
+            told.journal.push(entry.clone());
+        }
+        Some(told)
+    }
+
+    /// How many runs show each state.
+    pub(crate) fn counts(&self, now: Timestamp) -> [usize; 7] {
+        let is_next = |run: &RunId, first: u32| {
+            self.written.runs.get(run).is_some_and(|told| told.journal.len() == first as usize)
+        };
+        let claimed = self.noted.iter().filter(|(run, (first, _))| is_next(run, *first)).map(|(run, _)| *run);
+        self.written.counts(&claimed.collect(), now)
+    }
+
+    /// Drops notes that a durable group has.
+    fn settle_notes(&mut self) {
+        let durable = &self.durable.runs;
+        self.noted.retain(|run, (first, _)| durable.get(run).is_some_and(|told| told.journal.len() <= *first as usize));
+    }
+}
+
+impl LogOpener for WatchedLog {
+    fn open(&mut self) -> Result<Box<dyn Log>, LogError> {
+        let log = self.log.open()?;
+        Ok(Box::new(Open { log, watched: self.clone() }))
+    }
+}
+
+/// The log while it is open.
+struct Open {
+    log: Box<dyn Log>,
+    watched: WatchedLog,
+}
+
+impl Log for Open {
+    fn reader(&self) -> Arc<dyn LogReader> {
+        self.log.reader()
+    }
+
+    fn notes(&self) -> Arc<dyn Notes> {
+        Arc::new(WatchedNotes { notes: self.log.notes(), watched: self.watched.clone() })
+    }
+
+    fn scan(&mut self, visit: &mut dyn FnMut(Place, Record)) -> Result<(), LogError> {
+        self.log.scan(visit)
+    }
+
+    fn append(&mut self, group: &[Record]) -> Result<Vec<Place>, LogError> {
+        let places = self.log.append(group)?;
+        let mut watch = self.watched.watch();
+        let watch = &mut *watch;
+        for record in group {
+            self.watched.findings.note(|| format!("  writes {}", line(record)));
+            if let Record::Journal { run, first, entries } = record {
+                watch.touched.insert(*run);
+                let is_new = watch.written.runs.get(run).is_none_or(|told| told.journal.len() <= *first as usize);
+                for entry in entries.iter().filter(|entry| is_new && matches!(entry.kind, EntryKind::Started(_))) {
+                    let noted = watch.noted.get(run).is_some_and(|(_, noted)| noted == entry);
+                    self.watched.findings.require(noted, || format!("a start of {run} is written that was not noted"));
+                }
+            }
+        }
+        self.watched.check_pruned(watch, group);
+        watch.written.take_in(group, &self.watched.findings);
+        watch.unsynced.push(group.to_vec());
+        Ok(places)
+    }
+
+    fn sync(&mut self) -> Result<(), LogError> {
+        let meanwhile = self.watched.watch().meanwhile.take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
+        self.log.sync()?;
+        let mut watch = self.watched.watch();
+        let watch = &mut *watch;
+        for group in watch.unsynced.drain(..) {
+            watch.durable.take_in(&group, &self.watched.findings);
+        }
+        watch.settle_notes();
+        Ok(())
+    }
+
+    fn release(&mut self, block: u64) -> Result<(), LogError> {
+        if self.watched.watch().keeps_blocks {
+            return Err(LogError::Io("the blocks can't be given back".to_owned()));
+        }
+        self.watched.findings.note(|| format!("  gives back what is before block {block}"));
+        self.log.release(block)
+    }
+
+    fn space(&self) -> Result<Space, LogError> {
+        let space = self.log.space()?;
+        Ok(if self.watched.watch().is_low { Space { free: 0, ..space } } else { space })
+    }
+}
+
+struct WatchedNotes {
+    notes: Arc<dyn Notes>,
+    watched: WatchedLog,
+}
+
+impl WatchedNotes {
+    /// Starts are on the page.
+    fn noted(&self, starts: &[Record]) {
+        let mut watch = self.watched.watch();
+        for start in starts {
+            let Record::Journal { run, first, entries } = start else { continue };
+            let Some(entry) = entries.first() else { continue };
+            if watch.noted.get(run).is_none_or(|(_, noted)| noted != entry) {
+                self.watched.findings.note(|| format!("  notes a start of {run}"));
+                self.watched.check_start(&watch, *run, *first, entry);
+                watch.noted.insert(*run, (*first, entry.clone()));
+            }
+        }
+        watch.settle_notes();
+    }
+}
+
+impl Notes for WatchedNotes {
+    fn add(&self, starts: &[Record]) -> Result<bool, LogError> {
+        let has_room = self.notes.add(starts)?;
+        if has_room {
+            self.noted(starts);
+        }
+        Ok(has_room)
+    }
+
+    fn begin(&self, starts: &[Record]) -> Result<(), LogError> {
+        self.notes.begin(starts)?;
+        let is_there =
+            |wanted: &RunId| starts.iter().any(|it| matches!(it, Record::Journal { run, .. } if run == wanted));
+        let dropped = self.watched.watch().noted.keys().find(|run| !is_there(run)).copied();
+        self.watched.findings.require(dropped.is_none(), || {
+            format!("the start of {dropped:?} was taken off the page before it was durable")
+        });
+        self.noted(starts);
+        Ok(())
+    }
+
+    fn read(&self) -> Result<Vec<Record>, LogError> {
+        self.notes.read()
+    }
+}
+
+/// A record in a line of the trace.
+fn line(record: &Record) -> String {
+    let Record::Journal { run, first, entries } = record else { return format!("{record:?}") };
+    let kinds: Vec<_> = entries.iter().map(|entry| format!("{} {:?}", entry.at.as_millis(), entry.kind)).collect();
+    format!("{run} from {first}: {kinds:?}")
+}
+
+/// How a head stands against what is told: like the run did after one of its entries.
+pub(crate) fn stood_so(told: &Told, standing: Standing) -> bool {
+    told.standing == standing || told.standings().any(|it| it == standing)
+}

@@ -1,0 +1,332 @@
+//! One seed's world: a machine with one process after another on it, clients, a disk, and time.
+//! It draws what happens next and does it; what may happen, `checkers` says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use jobmill_core::{Clock, Entropy, RunId};
+use jobmill_engine::executor::Executor;
+use jobmill_store::{Claimed, LeaseReference, LogOpener, LogStore, NewRun, Store, StoreError};
+
+use crate::asks::Client;
+use crate::chance::Chance;
+use crate::clock::SimulatedClock;
+use crate::findings::Findings;
+use crate::life::{Fate, Life, Parts, poll};
+use crate::planted::{Plant, PlantedOpener, PlantedStore};
+use crate::scenario::Scenario;
+use crate::stage::Stage;
+use crate::watched_log::WatchedLog;
+
+/// See the module.
+pub(crate) struct World {
+    pub(crate) chance: Chance,
+    pub(crate) clock: SimulatedClock,
+    pub(crate) findings: Findings,
+    pub(crate) log: WatchedLog,
+    pub(crate) stage: Arc<Stage>,
+    pub(crate) scenario: Scenario,
+    pub(crate) life: Option<Life>,
+    pub(crate) clients: Vec<Client>,
+    /// Enqueues that were asked for, answered or not.
+    pub(crate) requests: Vec<NewRun>,
+    /// Versions of what is loaded, by job.
+    pub(crate) versions: BTreeMap<u64, Option<u64>>,
+    /// Attempts that ended, or that a crash cut off: they may still try to write.
+    pub(crate) gone: Vec<LeaseReference>,
+    /// Leases that were handed out in this life.
+    pub(crate) handed_out: BTreeSet<(RunId, u64)>,
+    /// A write or a sync was made to fail: nobody knows what is on disk, and the process is to end.
+    pub(crate) is_failing: bool,
+    /// The disk has no room.
+    pub(crate) is_full: bool,
+    /// The clock was set back in this life.
+    pub(crate) clock_went_back: bool,
+    /// Per mille of the time that the clock shows.
+    pub(crate) clock_rate: u64,
+    entropy: Chance,
+    plant: Option<Plant>,
+}
+
+/// The rate of a clock that is neither fast nor slow.
+pub(crate) const RIGHT: u64 = 1_000;
+/// What is the same in every seed: where the randomness of a planted bug begins anew.
+const REPEATED: u64 = 7;
+
+impl World {
+    pub(crate) fn new(seed: u64, plant: Option<Plant>, findings: Findings) -> Self {
+        let chance = Chance::new(seed);
+        let scenario = Scenario::draw(&chance.fork());
+        let clock = SimulatedClock::new();
+        let log = WatchedLog::new(clock.clone(), findings.clone());
+        let stage = Stage::new(chance.fork(), findings.clone(), log.clone(), scenario.poison);
+        let versions = (0..scenario.jobs).map(|job| (job, Some(0))).collect();
+        findings.note(|| format!("seed {seed}: {scenario:?}"));
+        Self {
+            entropy: chance.fork(),
+            chance,
+            clock,
+            findings,
+            log,
+            stage: Arc::new(stage),
+            scenario,
+            life: None,
+            clients: Vec::new(),
+            requests: Vec::new(),
+            versions,
+            gone: Vec::new(),
+            handed_out: BTreeSet::new(),
+            is_failing: false,
+            is_full: false,
+            clock_went_back: false,
+            clock_rate: RIGHT,
+            plant,
+        }
+    }
+
+    /// So many steps with faults, then until everything has ended without any.
+    pub(crate) fn run(&mut self, steps: usize) {
+        for _ in 0..steps {
+            self.step();
+            if !self.findings.is_clean() {
+                return;
+            }
+        }
+        self.end_well();
+    }
+
+    fn step(&mut self) {
+        self.make_room();
+        if self.life.is_none() && !self.is_full {
+            self.begin_life();
+        }
+        let weights = self.scenario.weights.clone();
+        let all = [weights.poll, weights.turn, weights.commit, weights.ask, weights.pass, weights.strike];
+        let mut drawn = self.chance.below(all.iter().sum());
+        let what = all.iter().position(|weight| {
+            let is_it = drawn < *weight;
+            drawn = drawn.saturating_sub(*weight);
+            is_it
+        });
+        match what {
+            Some(0) => self.poll_one(),
+            Some(1) => self.turn(),
+            Some(2) => self.commit(),
+            Some(3) => self.ask(),
+            Some(4) => self.pass_time(),
+            _ => self.strike(),
+        }
+        self.bury();
+    }
+
+    /// Starts a process, if the disk lets it.
+    pub(crate) fn begin_life(&mut self) {
+        self.findings.note(|| "a process starts".to_owned());
+        let opened = match self.plant {
+            Some(plant) => self.open(PlantedOpener(self.log.clone(), plant)),
+            None => self.open(self.log.clone()),
+        };
+        let (store, committer) = match opened {
+            Ok(opened) => opened,
+            Err(StoreError::Unavailable(_)) => return,
+            Err(error) => return self.findings.report(|| format!("the store can't be opened: {error}")),
+        };
+        let store: Arc<dyn Store> = match self.plant {
+            Some(plant) => Arc::new(PlantedStore::new(store, plant)),
+            None => Arc::new(store),
+        };
+        self.stage.begin_life();
+        self.handed_out.clear();
+        self.clock_went_back = false;
+        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
+        let executor = Arc::new(Executor::new(Arc::clone(&store), clock, self.entropy()));
+        let parts = Parts {
+            store,
+            committer,
+            executor,
+            clock: self.clock.clone(),
+            findings: self.findings.clone(),
+            concurrency: self.scenario.concurrency,
+            jobs: Scenario::load(&self.versions, &self.stage, self.clock.now()),
+            flaw: self.plant.and_then(Plant::flaw),
+        };
+        self.life = Some(Life::begin(parts, self.scenario.grace));
+        if self.plant == Some(Plant::RepeatedEntropy) {
+            self.entropy = Chance::new(REPEATED);
+        }
+        self.check_all();
+    }
+
+    fn open(&self, opener: impl LogOpener) -> Result<(LogStore, jobmill_store::Committer), StoreError> {
+        let (store, committer) = LogStore::by_hand(opener)?;
+        Ok((store, committer.cleaning_from(self.scenario.cleaned_from)))
+    }
+
+    /// Where ids and jitter come from.
+    pub(crate) fn entropy(&self) -> Arc<dyn Entropy> {
+        Arc::new(self.entropy.clone())
+    }
+
+    /// Polls an errand, an attempt or a client.
+    fn poll_one(&mut self) {
+        let Some(life) = &mut self.life else { return };
+        let futures = life.futures();
+        let position = self.chance.index(futures + self.clients.len());
+        if position >= futures {
+            return self.poll_client(position - futures);
+        }
+        self.poll_life(position);
+    }
+
+    fn poll_life(&mut self, position: usize) {
+        let Some(life) = &mut self.life else { return };
+        let mut claimed = Vec::new();
+        let fate = life.poll(position, &mut claimed);
+        let ended = life.take_ended();
+        self.check_claimed(&claimed);
+        if !claimed.is_empty() {
+            self.findings.note(|| format!("claimed {:?}", claimed.iter().map(Claimed::lease).collect::<Vec<_>>()));
+            self.check_counts();
+        }
+        for lease in ended {
+            self.findings.note(|| format!("recorded {lease:?}"));
+            self.check_ended(lease);
+            self.gone.push(lease);
+        }
+        self.meet(fate);
+    }
+
+    fn meet(&mut self, fate: Fate) {
+        match fate {
+            Fate::Alive => {}
+            Fate::Closed => self.close(),
+            Fate::Failed(error) => {
+                self.findings.note(|| format!("the process ends: {error}"));
+                self.check_error(&error);
+                self.die(true);
+            }
+        }
+    }
+
+    pub(crate) fn poll_client(&mut self, position: usize) {
+        let Poll::Ready(answer) = poll(&mut self.clients[position].reply) else { return };
+        let client = self.clients.swap_remove(position);
+        self.findings.note(|| format!("answers {:?} with {answer:?}", client.ask));
+        match answer {
+            Ok(reply) => client.ask.judge(&reply, &self.log.watch(), &self.findings),
+            Err(StoreError::Full(_) | StoreError::Unavailable(_) | StoreError::Closed) => {}
+            Err(error) => self.check_error(&error),
+        }
+    }
+
+    pub(crate) fn turn(&mut self) {
+        if let Some(life) = &mut self.life {
+            life.turn();
+        }
+    }
+
+    /// Commits what waits; sometimes a claim comes in between.
+    pub(crate) fn commit(&mut self) {
+        let Some(life) = &mut self.life else { return };
+        if self.chance.one_in(3)
+            && let Some(meanwhile) = life.claim_meanwhile()
+        {
+            self.log.meanwhile(meanwhile);
+        }
+        life.commit();
+        self.log.stop_meanwhile();
+        self.check_touched();
+        self.check_counts();
+    }
+
+    fn pass_time(&mut self) {
+        let span = match self.chance.below(8) {
+            0 => 0,
+            1..5 => self.chance.below(50),
+            5 | 6 => self.chance.below(1_000),
+            _ => self.chance.below(8_000),
+        };
+        self.clock.pass(Duration::from_millis(span), self.clock_rate);
+    }
+
+    /// An attempt may have taken the process down.
+    fn bury(&mut self) {
+        if self.stage.is_killed() && self.life.is_some() {
+            self.findings.note(|| "an attempt takes the process down".to_owned());
+            self.die(true);
+        }
+    }
+
+    /// The process ends in order.
+    fn close(&mut self) {
+        self.findings.note(|| "the process ends in order".to_owned());
+        let Some(life) = self.life.take() else { return };
+        if !life.has_abandoned() {
+            self.check_closed();
+        }
+        self.clients.clear();
+    }
+
+    /// Everything goes on without faults until every run is final; then the machine is cut off and started once more.
+    fn end_well(&mut self) {
+        self.findings.note(|| "faults are over".to_owned());
+        self.heal();
+        for _ in 0..4_000 {
+            if self.life.is_none() {
+                self.begin_life();
+            }
+            if !self.findings.is_clean() {
+                return;
+            }
+            if self.round() && self.is_over() {
+                return self.restart();
+            }
+            let span = if self.is_busy() { 400 } else { 20_000 };
+            self.clock.pass(Duration::from_millis(span), RIGHT);
+        }
+        self.report_unfinished();
+    }
+
+    fn is_busy(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| life.leases().next().is_some() || !life.is_serving())
+    }
+
+    /// Lets everything go on by one; answers whether the process lived through it.
+    fn round(&mut self) -> bool {
+        let futures = self.life.as_ref().map_or(0, Life::futures);
+        for position in (0..futures).rev() {
+            if self.life.as_ref().is_some_and(|life| position < life.futures()) {
+                self.poll_life(position);
+                self.bury();
+            }
+        }
+        for position in (0..self.clients.len()).rev() {
+            self.poll_client(position);
+        }
+        self.turn();
+        self.commit();
+        self.life.is_some()
+    }
+
+    fn is_over(&self) -> bool {
+        let watch = self.log.watch();
+        self.clients.is_empty() && watch.written.runs.values().all(|told| told.standing.state.is_final())
+    }
+
+    fn restart(&mut self) {
+        self.die(false);
+        self.begin_life();
+        self.findings.require(self.life.is_some(), || "the store can't be opened after the end".to_owned());
+        self.check_export();
+        self.turn();
+        self.commit();
+    }
+
+    /// What a store answers without waiting.
+    pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
+        future.now_or_never().expect("a read never waits")
+    }
+}
