@@ -185,7 +185,11 @@ impl IntoResponse for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "a request was not served");
+        match error {
+            // Said once by the store, and to every caller; a flood of them must not fill the log too.
+            StoreError::Full(_) | StoreError::Unavailable(_) => tracing::debug!(%error, "a request was not served"),
+            _ => tracing::error!(%error, "a request was not served"),
+        }
         let code = match error {
             StoreError::Damaged(_) => Code::StoreDamaged,
             StoreError::Full(_) => Code::StoreFull,

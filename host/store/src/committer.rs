@@ -71,6 +71,8 @@ pub struct Committer {
     /// Commands of the last commit that touched what others in it had touched.
     later: Vec<Command>,
     cleaning: Cleaning,
+    /// New work was refused when it was last looked.
+    is_full: bool,
 }
 
 /// What a commit comes to.
@@ -135,7 +137,7 @@ impl Committer {
         let shared = Arc::new(RwLock::new(shared));
         let log = Some(log);
         let later = Vec::new();
-        (Self { opener, log, shared: Arc::clone(&shared), queue, changes, later, cleaning }, shared)
+        (Self { opener, log, shared: Arc::clone(&shared), queue, changes, later, cleaning, is_full: false }, shared)
     }
 
     /// Cleans a log of so many records and more, instead of only a large one. For a simulation, whose logs are small.
@@ -223,7 +225,7 @@ impl Committer {
         }
     }
 
-    fn decide(&self, batch: Vec<Command>) -> Decided {
+    fn decide(&mut self, batch: Vec<Command>) -> Decided {
         let full = self.full();
         let mut shared = self.write();
         let starts = if shared.refusing.is_none() { shared.index.starts.clone() } else { BTreeMap::new() };
@@ -289,15 +291,20 @@ impl Committer {
     }
 
     /// Why new work is refused, for want of room.
-    fn full(&self) -> Option<StoreError> {
-        match self.log.as_ref()?.space() {
-            Ok(space) if space.free < limits::DISK_RESERVE_BYTES => {
-                let (free, reserve) = (space.free, limits::DISK_RESERVE_BYTES);
-                Some(StoreError::Full(format!("{free} bytes are free, and {reserve} are kept for work under way")))
+    fn full(&mut self) -> Option<StoreError> {
+        // Who can't tell how much room there is finds out by writing.
+        let free = self.log.as_ref()?.space().map_or(u64::MAX, |space| space.free);
+        let is_full = free < limits::DISK_RESERVE_BYTES;
+        if is_full != self.is_full {
+            self.is_full = is_full;
+            if is_full {
+                tracing::error!(free, "the disk is nearly full: new work is refused, and work under way goes on");
+            } else {
+                tracing::info!(free, "the disk has room again: new work is taken");
             }
-            // Who can't tell how much room there is finds out by writing.
-            _ => None,
         }
+        let reserve = limits::DISK_RESERVE_BYTES;
+        is_full.then(|| StoreError::Full(format!("{free} bytes are free, and {reserve} are kept for work under way")))
     }
 
     fn append(&mut self, records: &[Record]) -> Result<Vec<Place>, StoreError> {
