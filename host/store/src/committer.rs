@@ -150,15 +150,13 @@ impl Committer {
     /// Commits until the store is closed.
     pub(crate) fn run(mut self) {
         loop {
-            let patience = if !self.later.is_empty() || self.is_cleaning_due() {
-                Patience::None
-            } else if self.log.is_none() {
-                Patience::AtMost(REOPEN_PAUSE)
-            } else {
-                Patience::Endless
-            };
-            if self.step_with(patience) {
+            let is_busy = !self.later.is_empty() || self.log.is_none() || self.is_cleaning_due();
+            if self.step_with(if is_busy { Patience::None } else { Patience::Endless }) {
                 break;
+            }
+            if self.log.is_none() {
+                // Opening costs too much to be tried for every request; those of meanwhile are answered together.
+                std::thread::park_timeout(REOPEN_PAUSE);
             }
         }
     }
