@@ -145,15 +145,14 @@ impl Plan {
     pub(crate) fn floor(&self) -> u64 {
         self.floor
     }
+}
 
-    /// It was written: what was moved is where it is now.
-    #[expect(clippy::unused_self, reason = "it is the plan's records that are applied")]
-    pub(crate) fn apply(&self, index: &mut Index, records: &[Record], places: &[Place]) {
-        for (record, place) in records.iter().zip(places) {
-            match record {
-                Record::Journal { run, .. } => index.moved(*run, *place),
-                other => index.moved_other(other, *place),
-            }
+/// The records of a plan were written: what was moved is where it is now.
+pub(crate) fn moved(index: &mut Index, records: &[Record], places: &[Place]) {
+    for (record, place) in records.iter().zip(places) {
+        match record {
+            Record::Journal { run, .. } => index.moved(*run, *place),
+            other => index.moved_other(other, *place),
         }
     }
 }

@@ -9,7 +9,7 @@ use jobmill_core::journal::Entry;
 use jobmill_core::{RunId, limits};
 use tokio::sync::broadcast;
 
-use crate::cleaning::{Cleaning, Plan};
+use crate::cleaning::{self, Cleaning, Plan};
 use crate::commands::Touched;
 use crate::index::{Index, Misfit};
 use crate::log::{Log, LogError, LogOpener, LogReader, Notes, Place, Record};
@@ -205,9 +205,7 @@ impl Committer {
         records.extend(decided);
         let written = self.append(&records);
         let applied = written.and_then(|places| {
-            if let Some(plan) = &plan {
-                plan.apply(&mut self.write().index, &records[..moved], &places[..moved]);
-            }
+            cleaning::moved(&mut self.write().index, &records[..moved], &places[..moved]);
             let changes = self.apply(&records[moved..], &places[moved..], &started)?;
             self.cleaning.appended(&places);
             Ok(changes)
