@@ -5,7 +5,7 @@
  *   $POWER_CUT_SHADOW/<inode>.file    a file's bytes
  *   $POWER_CUT_SHADOW/<inode>.dir     a directory's names, a line each: inode, 'd' or 'f', name
  * and whoever cuts the power builds the directory anew from these, beginning at the inode of $POWER_CUT_DIRECTORY.
- * With POWER_CUT_LIES=fdatasync that call makes nothing durable.
+ * With POWER_CUT_LIES=yes the drive lies: no sync makes anything durable.
  *
  * It errs to the harsh side: O_SYNC and syncfs make nothing durable here. Mapped writes are not seen. */
 #include "interpose.h"
@@ -167,9 +167,9 @@ static void make_names_durable(int descriptor, ino_t inode) {
     REAL(rename)(path, whole);
 }
 
-static int synced(int descriptor, int (*sync)(int), const char *call) {
+static int synced(int descriptor, int (*sync)(int)) {
     struct stat found;
-    if (!is_watched(descriptor) || fstat(descriptor, &found) || !strcmp(setting("POWER_CUT_LIES"), call)) {
+    if (!is_watched(descriptor) || fstat(descriptor, &found) || !strcmp(setting("POWER_CUT_LIES"), "yes")) {
         return sync(descriptor);
     }
     pthread_mutex_lock(&syncing);
@@ -196,8 +196,8 @@ static void pin(int directory, const char *path) {
     (void)!REAL(openat)(directory, path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 }
 
-int fsync(int descriptor) { return synced(descriptor, REAL(fsync), "fsync"); }
-int fdatasync(int descriptor) { return synced(descriptor, REAL(fdatasync), "fdatasync"); }
+int fsync(int descriptor) { return synced(descriptor, REAL(fsync)); }
+int fdatasync(int descriptor) { return synced(descriptor, REAL(fdatasync)); }
 
 ssize_t write(int descriptor, const void *bytes, size_t length) {
     ssize_t result = REAL(write)(descriptor, bytes, length);
