@@ -67,7 +67,7 @@ fn bench_tells_every_figure_of_its_interface_and_leaves_nothing_behind() {
     let load = ["runs", "clients", "batch"].map(|member| figures["enqueue"][member].as_u64());
     assert_eq!(load, [Some(60), Some(4), Some(3)]);
     assert!(number(&figures, "/latency/start_p50_ms") <= number(&figures, "/latency/done_p50_ms"), "{figures:#}");
-    assert_eq!(figures["awake"], false);
+    assert_eq!((&figures["awake"], &figures["limits"]), (&Value::Bool(false), &Value::Bool(false)));
     assert_eq!(names(place.path()), ["hopper"]);
 }
 
@@ -84,6 +84,17 @@ fn bench_accounts_for_each_run_through_either_door() {
         let all = warm_up + queued + runs(&figures, "sustained") + runs(&figures, "latency");
         assert_eq!(figures["completed_once"].as_u64(), Some(all), "{door}: {figures:#}");
         assert_eq!(figures["awake"], true);
+    }
+}
+
+#[test]
+fn bench_with_limits_completes_every_run_under_them_and_says_so() {
+    for door in ["--in-process", "--http"] {
+        let place = place();
+        let few = ["bench", door, "--limits", "--runs", "40", "--clients", "3", "-o", "json"];
+        let figures = figures(&run_in(place.path(), &few));
+        assert_eq!([runs(&figures, "enqueue"), runs(&figures, "sustained"), runs(&figures, "latency")], [40; 3]);
+        assert_eq!(figures["limits"], true);
     }
 }
 

@@ -10,6 +10,7 @@ mod power_cuts;
 mod processes;
 mod setting;
 mod shim;
+mod unique;
 
 use serde_json::{Value, json};
 

@@ -53,14 +53,18 @@ fn every_command_of_the_readme_exists() {
 }
 
 #[test]
-fn the_configuration_of_the_readme_is_accepted() {
-    let directory = tempfile::tempdir().expect("a directory");
+fn every_configuration_of_the_readme_is_accepted() {
     let configurations = blocks("toml");
-    assert_eq!(configurations.len(), 1);
-    std::fs::write(directory.path().join("jobmill.toml"), &configurations[0]).expect("written");
-    let output = jobmill(directory.path()).env("SMTP_PASSWORD", "secret-word").args(["config", "show"]).output();
-    let output = output.expect("it starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let shown = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(configurations.len(), 2);
+    let shown = configurations.iter().map(|configuration| {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("jobmill.toml"), configuration).expect("written");
+        let output = jobmill(directory.path()).env("SMTP_PASSWORD", "secret-word").args(["config", "show"]).output();
+        let output = output.expect("it starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    });
+    let shown: String = shown.collect();
     assert!(shown.contains("shop@example.com") && !shown.contains("secret-word"), "{shown}");
+    assert!(shown.contains("jobs.purchase-confirmation.unique_key"), "{shown}");
 }

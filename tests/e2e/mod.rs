@@ -2,6 +2,9 @@
 
 mod doors;
 mod effects;
+mod flow;
+mod forget;
 mod jobs;
 mod mail;
 mod retries;
+mod schedule;

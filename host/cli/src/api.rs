@@ -1,9 +1,13 @@
 //! The server's documents as far as tables and followers show them.
 //! Members that are not shown are not named here; JSON output passes the server's own text on.
 
+use std::fmt::Write as _;
+
 use jobmill_core::{RunState, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use crate::output;
 
 /// A run.
 #[derive(Debug, Deserialize)]
@@ -47,6 +51,39 @@ pub(crate) struct WaitingView {
     pub(crate) detail: String,
     pub(crate) until: Option<Timestamp>,
     pub(crate) position: Option<usize>,
+}
+
+impl WaitingView {
+    /// One sentence for people, with times told from now.
+    pub(crate) fn sentence(&self, now: Timestamp) -> String {
+        let mut text = told_from_now(self.detail.strip_prefix("waits ").unwrap_or(&self.detail), now);
+        let until = self.until.filter(|until| *until > now).map(|until| output::relative(until, now));
+        if let ("due" | "breaker", Some(until)) = (self.kind.as_str(), &until) {
+            let _ = write!(text, ", {until}");
+        }
+        if let Some(position) = self.position.filter(|position| *position > 0) {
+            let _ = write!(text, "; {} before it", output::count(position, "run"));
+            if let ("rate-limit", Some(until)) = (self.kind.as_str(), &until) {
+                let _ = write!(text, ", so it begins {until} at the earliest");
+            }
+        }
+        text
+    }
+}
+
+/// The text with every point in time as how long ago it was, or how far ahead it is.
+fn told_from_now(text: &str, now: Timestamp) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        let Ok(at) = word.parse::<Timestamp>() else {
+            words.push(output::visible(word));
+            continue;
+        };
+        // "at 09:00" becomes "in 5 min".
+        words.pop_if(|before| before == "at");
+        words.push(output::relative(at, now));
+    }
+    words.join(" ")
 }
 
 /// One attempt of a run.
@@ -109,6 +146,9 @@ pub(crate) struct JobView {
     pub(crate) status: String,
     pub(crate) error: Option<String>,
     pub(crate) broken_since: Option<Timestamp>,
+    #[serde(flatten)]
+    pub(crate) pause: PauseView,
+    pub(crate) breaker: Option<BreakerView>,
     pub(crate) file: Option<String>,
     #[serde(default)]
     pub(crate) triggers: Vec<TriggerView>,
@@ -120,6 +160,54 @@ pub(crate) struct JobView {
     pub(crate) loaded_at: Option<Timestamp>,
     pub(crate) payload_schema: Option<Box<RawValue>>,
     pub(crate) payload_example: Option<Box<RawValue>>,
+}
+
+/// Whether something is paused, since when, and by whom. A server of an earlier version says nothing of it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct PauseView {
+    pub(crate) paused: bool,
+    pub(crate) paused_by: Option<String>,
+    pub(crate) paused_at: Option<Timestamp>,
+}
+
+impl PauseView {
+    /// In words; none when it is not paused.
+    pub(crate) fn of(&self, now: Timestamp) -> Option<String> {
+        if !self.paused {
+            return None;
+        }
+        let by = self.paused_by.as_deref().map(|by| format!(" by {}", output::first_line(by)));
+        let at = self.paused_at.map(|at| format!(", {}", output::relative(at, now)));
+        Some(format!("paused{}{}", by.unwrap_or_default(), at.unwrap_or_default()))
+    }
+}
+
+/// Where the breaker of a job stands.
+#[derive(Debug, Deserialize)]
+pub(crate) struct BreakerView {
+    pub(crate) state: String,
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// A queue.
+#[derive(Debug, Deserialize)]
+pub(crate) struct QueueView {
+    pub(crate) name: String,
+    pub(crate) concurrency: Option<u32>,
+    pub(crate) running: usize,
+    pub(crate) waiting: usize,
+    #[serde(flatten)]
+    pub(crate) pause: PauseView,
+}
+
+/// A schedule.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ScheduleView {
+    pub(crate) job: String,
+    pub(crate) cron: String,
+    pub(crate) next: Vec<Timestamp>,
+    pub(crate) last_run: Option<String>,
 }
 
 /// What starts a run of a job.
@@ -222,4 +310,41 @@ pub(crate) struct OrderView {
 pub(crate) struct PublishedView {
     pub(crate) id: String,
     pub(crate) runs: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sentence(kind: &str, detail: &str, until: Option<&str>, position: usize) -> String {
+        let until = until.map(|until| until.parse().expect("a time"));
+        let waiting = WaitingView { kind: kind.to_owned(), detail: detail.to_owned(), until, position: Some(position) };
+        waiting.sentence("2026-03-01T09:05:00.000Z".parse().expect("a time"))
+    }
+
+    #[test]
+    fn what_a_run_waits_for_is_one_sentence() {
+        let soon = Some("2026-03-01T09:05:42.000Z");
+        let cases = [
+            (
+                sentence("queue-paused", "the queue mail is paused by anna since 2026-03-01T09:00:00.000Z", None, 3),
+                "the queue mail is paused by anna since 5 min ago; 3 runs before it",
+            ),
+            (sentence("due", "waits for attempt 2 of 3", soon, 0), "for attempt 2 of 3, in 42.0 s"),
+            (sentence("breaker", "none begins for a while", soon, 0), "none begins for a while, in 42.0 s"),
+            (
+                sentence("rate-limit", "at most 5 begin: the next at 2026-03-01T09:05:01.000Z", soon, 1),
+                "at most 5 begin: the next in 1.0 s; 1 run before it, so it begins in 42.0 s at the earliest",
+            ),
+            (sentence("queue-full", "waits for room: \u{1b}[2J", None, 0), "for room: \\u{1b}[2J"),
+        ];
+        for (said, expected) in cases {
+            assert_eq!(said, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_not_paused_has_nothing_to_say() {
+        assert_eq!(PauseView::default().of(Timestamp::from_millis(0)), None);
+    }
 }

@@ -88,9 +88,15 @@ pub(crate) enum Command {
     /// Runs: find, follow and change them
     #[command(subcommand, arg_required_else_help = true)]
     Runs(commands::runs::Runs),
+    /// Queues: look at them, pause them, limit them
+    #[command(subcommand, arg_required_else_help = true)]
+    Queues(commands::queues::Queues),
     /// Dead letters, grouped by job and error
     #[command(subcommand, arg_required_else_help = true)]
     Dead(commands::dead::Dead),
+    /// Schedules: which jobs start by themselves, and when
+    #[command(subcommand, arg_required_else_help = true)]
+    Schedule(commands::schedule::Schedule),
     /// The e-mail log
     #[command(subcommand, arg_required_else_help = true)]
     Mail(commands::mail::Mail),
@@ -143,9 +149,18 @@ mod tests {
             }
         }
         let names: Vec<&str> = commands.iter().filter_map(|(name, _)| name.strip_prefix("jobmill ")).collect();
-        for name in
-            ["jobs show", "runs rerun", "dead requeue", "mail clear", "orders put", "store prune", "config init"]
-        {
+        for name in [
+            "jobs show",
+            "jobs pause",
+            "queues set",
+            "schedule trigger",
+            "runs rerun",
+            "dead requeue",
+            "mail clear",
+            "orders put",
+            "store prune",
+            "config init",
+        ] {
             assert!(names.contains(&name), "{name} is not in {names:?}");
         }
     }
@@ -191,6 +206,11 @@ mod tests {
             vec!["jobmill", "runs", "list", "--state", "busy"],
             vec!["jobmill", "runs", "show", "42"],
             vec!["jobmill", "dead", "requeue", "--spread", "wide"],
+            vec!["jobmill", "queues", "set", "mail"],
+            vec!["jobmill", "queues", "set", "mail", "--concurrency", "0"],
+            vec!["jobmill", "jobs", "pause"],
+            vec!["jobmill", "schedule", "trigger"],
+            vec!["jobmill", "schedule", "trigger", "Not A Job"],
             vec!["jobmill", "nothing"],
         ] {
             let error = CommandLine::try_parse_from(&words).expect_err(&words.join(" "));

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
+use jobmill_core::time::format_duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -108,9 +109,10 @@ impl Client {
         if response.status().is_success() {
             return Ok(BufReader::new(response.into_body().into_reader()));
         }
+        let later = retry_after(&response);
         let body = response.body_mut().with_config().limit(ANSWER_BYTES).read_to_string();
         let text = body.map_err(|error| self.unreachable(&error))?;
-        Err(refusal(response.status().as_u16(), &text))
+        Err(refusal(response.status().as_u16(), &text, later))
     }
 
     /// `POST` with a JSON body.
@@ -122,6 +124,12 @@ impl Client {
     /// `PUT` with a JSON body.
     pub(crate) fn put(&self, segments: &[&str], body: &impl Serialize) -> Result<Answer, Failure> {
         let request = self.authorized(self.agent.put(self.address(segments, &[])));
+        self.answer(request.content_type("application/json").send(&json(body)?))
+    }
+
+    /// `PATCH` with a JSON body.
+    pub(crate) fn patch(&self, segments: &[&str], body: &impl Serialize) -> Result<Answer, Failure> {
+        let request = self.authorized(self.agent.patch(self.address(segments, &[])));
         self.answer(request.content_type("application/json").send(&json(body)?))
     }
 
@@ -175,10 +183,11 @@ impl Client {
     fn answer(&self, result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer, Failure> {
         let mut response = result.map_err(|error| self.unreachable(&error))?;
         let status = response.status().as_u16();
+        let later = retry_after(&response);
         let replayed = response.headers().contains_key("idempotency-replayed");
         let body = response.body_mut().with_config().limit(ANSWER_BYTES).read_to_string();
         let text = body.map_err(|error| self.unreachable(&error))?;
-        if (200..300).contains(&status) { Ok(Answer { replayed, text }) } else { Err(refusal(status, &text)) }
+        if (200..300).contains(&status) { Ok(Answer { replayed, text }) } else { Err(refusal(status, &text, later)) }
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Failure {
@@ -227,8 +236,14 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// When it is worth asking again, as far as the server says.
+fn retry_after(response: &ureq::http::Response<ureq::Body>) -> Option<Duration> {
+    let seconds = response.headers().get("retry-after")?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
 /// What the server's refusal means here.
-fn refusal(status: u16, body: &str) -> Failure {
+fn refusal(status: u16, body: &str, later: Option<Duration>) -> Failure {
     let Ok(problem) = serde_json::from_str::<Problem>(body) else {
         let text = format!("the server answered with status {status}, and not as a Jobmill does");
         return Failure::new("unexpected-answer", text).advise("is --server the address of a Jobmill?");
@@ -247,6 +262,9 @@ fn refusal(status: u16, body: &str) -> Failure {
     for member in problem.errors {
         let pointer = if member.pointer.is_empty() { "the document" } else { &member.pointer };
         failure = failure.advise(crate::output::visible(&format!("{pointer}: {}", member.detail)));
+    }
+    if let Some(later) = later {
+        failure = failure.advise(format!("the server says to try again in {}", format_duration(later)));
     }
     failure
 }
@@ -311,11 +329,19 @@ mod tests {
         let unknown = r#"{"title":"Unknown job","status":404,"code":"unknown-job",
             "detail":"there is no job \"welcome-emial\"; did you mean \"welcome-email\"?"}"#;
         let text = "error[unknown-job]: there is no job \"welcome-emial\"\n  did you mean \"welcome-email\"?";
-        assert_eq!(said(refusal(404, unknown)), (Exit::NotFound, text.to_owned()));
+        assert_eq!(said(refusal(404, unknown, None)), (Exit::NotFound, text.to_owned()));
         let invalid = r#"{"status":422,"code":"payload-invalid","detail":"the payload does not fit",
             "errors":[{"pointer":"/orderId","detail":"is required"}]}"#;
         let text = "error[payload-invalid]: the payload does not fit\n  /orderId: is required";
-        assert_eq!(said(refusal(422, invalid)), (Exit::Failed, text.to_owned()));
-        assert_eq!(refusal(502, "<html>").code(), "unexpected-answer");
+        assert_eq!(said(refusal(422, invalid, None)), (Exit::Failed, text.to_owned()));
+        assert_eq!(refusal(502, "<html>", None).code(), "unexpected-answer");
+    }
+
+    #[test]
+    fn a_refusal_for_now_says_when_to_try_again() {
+        let crowded = r#"{"status":429,"code":"too-many-waiting","detail":"500 runs wait already"}"#;
+        let text = "error[too-many-waiting]: 500 runs wait already\n  the server says to try again in 10s";
+        let refused = refusal(429, crowded, Some(Duration::from_secs(10)));
+        assert_eq!(said(refused), (Exit::Failed, text.to_owned()));
     }
 }

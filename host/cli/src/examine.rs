@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jobmill_backends::{Faults, MailMode, MailSettings, Mailer, Orders};
 use jobmill_core::mail::Mailbox;
 use jobmill_core::{Job, JobId, JobOverrides, Version, limits};
+use jobmill_engine::timetable::crons_of;
 use jobmill_engine::{Loader as _, PayloadSchema};
 use jobmill_runtime::{InDoubt, Runtime, RuntimeSettings};
 use jobmill_store::{LogStore, MemoryLog};
@@ -81,9 +82,8 @@ impl Examiner {
         let overrides = loaded.descriptor.id.parse().ok().and_then(|id: JobId| self.overrides.get(&id));
         let job =
             Job::new(loaded.descriptor, overrides.unwrap_or(&none)).map_err(|error| invalid(error.to_string()))?;
-        if let Some(schema) = &job.payload_schema {
-            PayloadSchema::compile(schema).map_err(invalid)?;
-        }
+        let schema = job.payload_schema.as_ref().map(PayloadSchema::compile).transpose().map_err(invalid)?;
+        crons_of(&job, schema.as_ref()).map_err(invalid)?;
         Ok(Examined { job, version, imports: loaded.imports, size })
     }
 }

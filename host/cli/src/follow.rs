@@ -27,7 +27,7 @@ struct Told {
 
 /// What a run waits for, as long as it is the same.
 struct Waiting {
-    detail: String,
+    kind: String,
     since: Timestamp,
     told: bool,
 }
@@ -80,23 +80,24 @@ impl Told {
         }
         self.attempts = ended;
         if let Some(detail) = self.wait_to_tell(run, machine::now()) {
-            output.note(&format!("· {}", output::visible(&detail)));
+            output.note(&format!("· waits: {detail}"));
         }
     }
 
     /// What the run has been waiting for long enough, told once. The next attempt's delay is told with the attempt.
     fn wait_to_tell(&mut self, run: &RunView, now: Timestamp) -> Option<String> {
-        let Some(detail) = run.waiting_for.as_ref().filter(|it| it.kind != "due").map(|it| it.detail.clone()) else {
+        let Some(wait) = run.waiting_for.as_ref().filter(|it| it.kind != "due") else {
             self.waiting = None;
             return None;
         };
-        if self.waiting.as_ref().is_none_or(|waiting| waiting.detail != detail) {
-            self.waiting = Some(Waiting { detail, since: now, told: false });
+        // Who holds a limit changes all the time; that there is one is the same news.
+        if self.waiting.as_ref().is_none_or(|waiting| waiting.kind != wait.kind) {
+            self.waiting = Some(Waiting { kind: wait.kind.clone(), since: now, told: false });
             return None;
         }
         let waiting = self.waiting.as_mut().filter(|it| !it.told && now.since(it.since) >= WORTH_TELLING)?;
         waiting.told = true;
-        Some(waiting.detail.clone())
+        Some(wait.sentence(now))
     }
 }
 

@@ -12,6 +12,7 @@ mod examine;
 mod failure;
 mod follow;
 mod machine;
+mod operator;
 mod output;
 mod serve;
 

@@ -21,6 +21,7 @@ fn enqueued() -> Entry {
         idempotency_key: None,
         request_digest: None,
         rerun_of: None,
+        terms: None,
     };
     Entry { at: Timestamp::from_millis(1_000), kind: EntryKind::Enqueued(Box::new(enqueued)) }
 }
@@ -31,7 +32,7 @@ fn id() -> RunId {
 
 fn attempt(head: &RunHead, version: Version, outcome: Outcome, now: Timestamp, journal: &mut Vec<Entry>) -> RunHead {
     let mut head = head.clone();
-    let started = transition::claim(&head, version, now).expect("is due");
+    let started = transition::claim(&head, version, None, now).expect("is due");
     journal.push(Entry { at: now, kind: started });
     transition::apply(&mut head, &journal[journal.len() - 1]);
     let finished = transition::finish(&head, outcome, &Backoff::default(), now, 0.0).expect("runs");

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::flow::{FlowKey, FullAt, Mark, UniqueStates};
 use crate::id::{EventId, JobId, MailId, RunId, Version};
 use crate::json::Json;
 use crate::mail::{Mail, MailStatus};
@@ -115,6 +117,53 @@ pub struct Enqueued {
     pub request_digest: Option<[u8; 32]>,
     /// The run that this one repeats.
     pub rerun_of: Option<RunId>,
+    /// What flow control said of it; most runs have nothing.
+    #[serde(default)]
+    pub terms: Option<Box<Terms>>,
+}
+
+/// What its job's flow control said of a run when it was enqueued. Limits may change later; these stay.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// What stood in the payload at the pointers of the job's limits.
+    pub keys: Vec<FlowKey>,
+    /// What its unique key counts for, when that is not 24 hours over all states.
+    pub unique: Option<UniqueTerms>,
+    /// Set when enqueues of its kind are debounced.
+    pub debounce: Option<DebounceTerms>,
+    /// It is cancelled when it has not begun by then.
+    pub expires_at: Option<Timestamp>,
+    /// Later events with one of these marks cancel it.
+    pub marks: Vec<Mark>,
+}
+
+/// How far a unique key reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UniqueTerms {
+    /// How long it stands, from the enqueue.
+    pub window: Duration,
+    /// Which runs hold it.
+    pub states: UniqueStates,
+}
+
+/// How a debounced run is found by the next enqueue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DebounceTerms {
+    /// What stood at the pointer of the debounce; none without one.
+    pub value: Option<String>,
+    /// The newest keys of the requests that it took in before its last, at most `limits::DEBOUNCED_KEYS`.
+    pub earlier: Vec<EarlierKey>,
+}
+
+/// The `Idempotency-Key` of a request whose payload was replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierKey {
+    /// The key.
+    pub key: String,
+    /// What a repeat must equal.
+    pub digest: Option<[u8; 32]>,
+    /// When it was used.
+    pub at: Timestamp,
 }
 
 /// The event that started a run. Its data is the run's payload.
@@ -138,6 +187,9 @@ pub struct Started {
     pub version: Version,
     /// The fencing token of the lease it runs under.
     pub lease: u64,
+    /// The bucket of its rate limit after it took its token.
+    #[serde(default)]
+    pub bucket: Option<FullAt>,
 }
 
 /// How an attempt ended, and what follows.

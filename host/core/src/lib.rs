@@ -2,7 +2,10 @@
 //! It does no I/O: no clock, no randomness, no async, no store; whatever it needs from outside is handed in.
 
 pub mod backoff;
+pub mod breaker;
+pub mod cron;
 pub mod fingerprint;
+pub mod flow;
 pub mod id;
 pub mod job;
 pub mod journal;

@@ -70,10 +70,46 @@ pub const TITLE_BYTES: usize = 200;
 pub const DESCRIPTION_BYTES: usize = 4 * KIB;
 /// Triggers of a job.
 pub const TRIGGERS: usize = 50;
+/// Bytes of a cron expression: the longest zone name and five fields with lists.
+pub const CRON_BYTES: usize = 200;
 /// Bytes of an event's name, as Inngest has it.
 pub const EVENT_NAME_BYTES: usize = 512;
 /// How long an idempotency or unique key names its first run: what hosted services promise.
 pub const UNIQUE_WINDOW: Duration = Duration::from_hours(24);
+/// The shortest span that a setting may name: time is told in milliseconds.
+pub const SPAN_MIN: Duration = Duration::from_millis(1);
+/// The longest that a unique key is remembered: each is kept in memory as long, and a month is a billing period.
+pub const UNIQUE_FOR_MAX: Duration = Duration::from_hours(30 * 24);
+/// Runs at once of a concurrency limit: far above what one machine has under way, so that larger ones are typing errors.
+pub const CONCURRENCY: u32 = 100_000;
+/// Concurrency limits of a job: every claim asks each of them.
+pub const CONCURRENCY_LIMITS: usize = 4;
+/// Starts in one period of a rate limit: more than a machine can start in most periods.
+pub const RATE: u32 = 1_000_000;
+/// The longest period of a rate limit: what others allow is told by the day at most.
+pub const RATE_PERIOD_MAX: Duration = Duration::from_hours(24);
+/// The longest quiet that a debounced run waits for: what has not become quiet in a week is a schedule.
+pub const DEBOUNCE_MAX: Duration = Duration::from_hours(7 * 24);
+/// The longest that a debounced run is put off in all, however restless the enqueues.
+pub const DEBOUNCE_WAIT_MAX: Duration = Duration::from_hours(30 * 24);
+/// The latest that a run may expire after it was due: no run is put off for longer than about a year.
+pub const EXPIRES_MAX: Duration = Duration::from_hours(365 * 24);
+/// Events that cancel a job's runs: each is looked up for every event that is published.
+pub const CANCEL_ON: usize = 10;
+/// Cron expressions of a job: one has lists and ranges of its own.
+pub const CRONS: usize = 10;
+/// The shortest window and pause of a breaker: below, one slow attempt decides.
+pub const BREAKER_SPAN_MIN: Duration = Duration::from_secs(1);
+/// The longest window and pause of a breaker: a day after, it is another day's trouble.
+pub const BREAKER_SPAN_MAX: Duration = Duration::from_hours(24);
+/// Attempts that a breaker may want to see before it judges; it keeps count of no more.
+pub const BREAKER_ATTEMPTS: u32 = 10_000;
+/// Runs that may wait, over all jobs, when the configuration names no number: each takes about 0.9 KB of memory.
+pub const WAITING_DEFAULT: u32 = 2_000_000;
+/// Idempotency keys that a debounced run remembers of the requests whose payloads were replaced.
+pub const DEBOUNCED_KEYS: usize = 100;
+/// Runs whose time to begin is over that one commit cancels.
+pub const EXPIRED_AT_ONCE: usize = 1_000;
 /// Bytes of a whole mail, attachments included, as large as providers take after encoding.
 pub const MAIL_BYTES: usize = MIB;
 /// Bytes of a mail's subject.

@@ -13,6 +13,7 @@
 //! | running | interrupted by shutdown, no room | available | −1 |
 //! | running | the engine died | available, or dead when spent | = |
 //! | any but final | cancel (running: once the attempt has stopped) | cancelled | = |
+//! | scheduled, available, never begun | its time to begin is over | cancelled | 0 |
 //! | dead | discard | cancelled | = |
 //! | dead, cancelled | retry, requeue | available or scheduled; attempts start anew, the old ones stay on record | 0 |
 //! | everything else | | refused, naming the state | |
@@ -137,6 +138,8 @@ pub struct RunHead {
     pub enqueued_at: Timestamp,
     /// When it is, or was, due.
     pub scheduled_at: Timestamp,
+    /// It is cancelled when it has not begun by then.
+    pub expires_at: Option<Timestamp>,
     /// When its latest attempt began.
     pub started_at: Option<Timestamp>,
     /// When it became final.

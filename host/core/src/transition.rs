@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::backoff::Backoff;
 use crate::fingerprint::fingerprint;
+use crate::flow::FullAt;
 use crate::id::{RunId, Version};
 use crate::journal::{Entry, EntryKind, Finished, Started};
 use crate::limits;
@@ -41,6 +42,7 @@ pub fn begin(id: RunId, first: &Entry) -> Option<RunHead> {
         max_attempts: enqueued.max_attempts,
         enqueued_at: first.at,
         scheduled_at: enqueued.scheduled_at,
+        expires_at: enqueued.terms.as_ref().and_then(|terms| terms.expires_at),
         started_at: None,
         finished_at: None,
         event_id: enqueued.event.as_ref().map(|event| event.id.clone()),
@@ -57,12 +59,27 @@ pub fn begin(id: RunId, first: &Entry) -> Option<RunHead> {
     })
 }
 
-/// An attempt of `version` begins.
-pub fn claim(head: &RunHead, version: Version, now: Timestamp) -> Result<EntryKind, Refused> {
-    if head.state_at(now) != RunState::Available {
+/// Whether an attempt may begin at `now`.
+pub fn is_claimable(head: &RunHead, now: Timestamp) -> bool {
+    head.state_at(now) == RunState::Available && head.expires_at.is_none_or(|at| at > now)
+}
+
+/// An attempt of `version` begins, with the rate limit's `bucket` as it is then.
+pub fn claim(head: &RunHead, version: Version, bucket: Option<FullAt>, now: Timestamp) -> Result<EntryKind, Refused> {
+    if !is_claimable(head, now) {
         return Err(Refused { run: head.id, state: head.state, change: "claimed" });
     }
-    Ok(EntryKind::Started(Started { attempt: head.attempt + 1, version, lease: head.lease + 1 }))
+    Ok(EntryKind::Started(Started { attempt: head.attempt + 1, version, lease: head.lease + 1, bucket }))
+}
+
+/// A run that has not begun by its time ends cancelled.
+pub fn expire(head: &RunHead, now: Timestamp) -> Result<EntryKind, Refused> {
+    match head.expires_at {
+        Some(at) if at <= now && head.state.is_waiting() => {
+            Ok(EntryKind::Cancelled { reason: format!("expired: it had not begun by {at}") })
+        }
+        _ => Err(Refused { run: head.id, state: head.state, change: "expired" }),
+    }
 }
 
 /// What follows from the outcome of the attempt under way. `share` in `[0, 1)` places the backoff's jitter.
@@ -171,6 +188,7 @@ pub fn apply(head: &mut RunHead, entry: &Entry) {
             head.attempt = started.attempt;
             head.version = Some(started.version);
             head.lease = started.lease;
+            head.expires_at = None;
             head.started_at = Some(entry.at);
         }
         EntryKind::Finished(finished) => apply_finished(head, finished, entry.at),
@@ -187,6 +205,7 @@ pub fn apply(head: &mut RunHead, entry: &Entry) {
             let due = *scheduled_at <= entry.at;
             head.state = if due { RunState::Available } else { RunState::Scheduled };
             head.attempt = 0;
+            head.expires_at = None;
             head.max_attempts = *max_attempts;
             head.scheduled_at = *scheduled_at;
             head.finished_at = None;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jobmill_core::journal::{Enqueued, Entry, EntryKind};
+use jobmill_core::journal::{Enqueued, Entry, EntryKind, Terms};
 use jobmill_core::{
     Backoff, FailureKind, Json, Outcome, Run, RunHead, RunId, RunState, Timestamp, Version, transition,
 };
@@ -14,7 +14,7 @@ fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(START + millis)
 }
 
-fn enqueued(max_attempts: u32, due: Timestamp) -> Entry {
+fn enqueued(max_attempts: u32, due: Timestamp, expires_at: Option<Timestamp>) -> Entry {
     let enqueued = Enqueued {
         job: "welcome-email".parse().expect("a job id"),
         queue: "default".to_owned(),
@@ -28,6 +28,7 @@ fn enqueued(max_attempts: u32, due: Timestamp) -> Entry {
         idempotency_key: None,
         request_digest: None,
         rerun_of: None,
+        terms: Some(Box::new(Terms { expires_at, ..Terms::default() })),
     };
     Entry { at: at(0), kind: EntryKind::Enqueued(Box::new(enqueued)) }
 }
@@ -44,7 +45,11 @@ impl Life {
     }
 
     fn due_at(max_attempts: u32, due: Timestamp) -> Self {
-        let first = enqueued(max_attempts, due);
+        Self::expiring(max_attempts, due, None)
+    }
+
+    fn expiring(max_attempts: u32, due: Timestamp, expires_at: Option<Timestamp>) -> Self {
+        let first = enqueued(max_attempts, due, expires_at);
         let head = transition::begin(RunId::from_bytes([1; 16]), &first).expect("begins with an enqueue");
         Self { head, journal: vec![first] }
     }
@@ -56,7 +61,7 @@ impl Life {
     }
 
     fn claim(&mut self, now: Timestamp) {
-        let kind = transition::claim(&self.head, Version::of(b"component"), now).expect("claimable");
+        let kind = transition::claim(&self.head, Version::of(b"component"), None, now).expect("claimable");
         self.record(now, kind);
     }
 
@@ -94,9 +99,29 @@ fn retries_wait_one_then_two_then_four_seconds_and_then_the_run_is_dead() {
 fn a_waiting_run_can_be_claimed_only_when_it_is_due() {
     let life = Life::due_at(1, at(500));
     assert_eq!(life.head.state_at(at(499)), RunState::Scheduled);
-    assert!(transition::claim(&life.head, Version::of(b""), at(499)).is_err());
+    assert!(transition::claim(&life.head, Version::of(b""), None, at(499)).is_err());
     assert_eq!(life.head.state_at(at(500)), RunState::Available);
-    assert!(transition::claim(&life.head, Version::of(b""), at(500)).is_ok());
+    assert!(transition::claim(&life.head, Version::of(b""), None, at(500)).is_ok());
+}
+
+#[test]
+fn a_run_that_has_not_begun_by_its_time_expires() {
+    let mut life = Life::expiring(1, at(0), Some(at(500)));
+    assert!(transition::expire(&life.head, at(499)).is_err());
+    assert!(transition::claim(&life.head, Version::of(b""), None, at(500)).is_err());
+    life.record(at(500), transition::expire(&life.head, at(500)).expect("is over"));
+    assert_eq!(life.head.state, RunState::Cancelled);
+    assert!(life.head.cancel_reason.as_deref().is_some_and(|reason| reason.starts_with("expired")));
+    life.record(at(600), transition::requeue(&life.head, 1, at(600)).expect("is final"));
+    assert!(transition::expire(&life.head, at(9_000)).is_err(), "put back, it waits as long as it takes");
+}
+
+#[test]
+fn a_run_that_has_begun_does_not_expire() {
+    let mut life = Life::expiring(3, at(0), Some(at(500)));
+    life.attempt(at(499), transient());
+    assert!(transition::expire(&life.head, at(9_000)).is_err());
+    assert!(transition::claim(&life.head, Version::of(b""), None, at(9_000)).is_ok());
 }
 
 #[test]
@@ -190,7 +215,7 @@ fn what_the_state_does_not_allow_is_refused_naming_it() {
     let mut life = Life::new(1);
     life.attempt(at(0), Outcome::Completed { output: None });
     let refusals = [
-        transition::claim(&life.head, Version::of(b""), at(9)).map(|_| ()),
+        transition::claim(&life.head, Version::of(b""), None, at(9)).map(|_| ()),
         transition::finish(&life.head, transient(), &Backoff::default(), at(9), 0.0).map(|_| ()),
         transition::cancel(&life.head, "").map(|_| ()),
         transition::requeue(&life.head, 1, at(9)).map(|_| ()),
@@ -205,7 +230,7 @@ fn what_the_state_does_not_allow_is_refused_naming_it() {
 #[test]
 fn a_journal_begins_with_its_one_enqueue() {
     let id = RunId::from_bytes([1; 16]);
-    let first = enqueued(1, at(0));
+    let first = enqueued(1, at(0), None);
     assert!(Run::fold(id, &[]).is_err());
     assert!(Run::fold(id, &[first.clone(), first.clone()]).is_err());
     let stray = Entry { at: at(0), kind: EntryKind::Cancelled { reason: String::new() } };
@@ -253,7 +278,7 @@ proptest! {
         for (wait, step) in steps {
             now = now.after(Duration::from_millis(wait));
             let change = match step {
-                Step::Claim => transition::claim(&life.head, Version::of(b"c"), now),
+                Step::Claim => transition::claim(&life.head, Version::of(b"c"), None, now),
                 Step::Finish(choice) => {
                     transition::finish(&life.head, outcome(choice), &Backoff::default(), now, 0.3)
                         .map(|finished| EntryKind::Finished(Box::new(finished)))

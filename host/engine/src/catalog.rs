@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use jobmill_core::cron::CronExpression;
 use jobmill_core::{Job, JobId, Timestamp, Version};
+use jobmill_store::JobRules;
 
 use crate::runner::Runner;
 use crate::schema::PayloadSchema;
@@ -24,8 +26,22 @@ pub struct LoadedJob {
     pub loaded_at: Timestamp,
     /// What checks payloads.
     pub schema: Option<PayloadSchema>,
+    /// When it starts by itself.
+    pub crons: Vec<CronExpression>,
     /// What runs it.
     pub runner: Arc<dyn Runner>,
+}
+
+impl LoadedJob {
+    /// Under which limits it runs.
+    pub fn rules(&self) -> JobRules {
+        JobRules {
+            version: self.version,
+            concurrency: self.job.concurrency.value.clone(),
+            rate_limit: self.job.rate_limit.value.clone(),
+            breaker: self.job.breaker.value,
+        }
+    }
 }
 
 /// Why a file's newest content does not serve.

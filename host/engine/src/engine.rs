@@ -10,8 +10,8 @@ use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use jobmill_core::job::JobOverrides;
 use jobmill_core::time::Sleep;
-use jobmill_core::{Clock, Entropy, JobId, Timestamp, Version};
-use jobmill_store::{Claimed, LeaseReference, Retention, Store, StoreError};
+use jobmill_core::{Clock, Entropy, JobId, Timestamp};
+use jobmill_store::{Claimed, LeaseReference, Retention, Rules, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,7 @@ use crate::maintenance::Maintenance;
 use crate::patience::{is_passing, patiently};
 use crate::runner::{Loader, Stop};
 use crate::scheduler::{Decision, Scheduler, Wake};
+use crate::schedules::Schedules;
 
 /// Attempts that may wait at once to tell that their code has ended.
 const EXECUTED_WAITING: usize = 1_024;
@@ -44,6 +45,10 @@ pub struct Settings {
     pub overrides: BTreeMap<JobId, JobOverrides>,
     /// How long final runs are kept.
     pub retention: Retention,
+    /// At most so many runs at once, by queue.
+    pub queues: BTreeMap<String, u32>,
+    /// At most so many runs may wait, of all jobs.
+    pub waiting: u32,
 }
 
 /// Why the engine stopped, other than by being asked to.
@@ -67,12 +72,14 @@ pub struct Engine {
     executor: Arc<Executor>,
     hopper: Hopper,
     maintenance: Maintenance,
+    schedules: Schedules,
     catalog: SharedCatalog,
     generation: watch::Receiver<u64>,
     ready: watch::Sender<bool>,
     shutdown: CancellationToken,
     concurrency: usize,
     shutdown_grace: Duration,
+    queues: BTreeMap<String, u32>,
 }
 
 impl Engine {
@@ -98,6 +105,8 @@ impl Engine {
             shutdown: shutdown.clone(),
             concurrency: settings.concurrency,
             retention: settings.retention,
+            waiting: settings.waiting,
+            queues: Arc::new(settings.queues.clone()),
         };
         let maintenance =
             Maintenance { store: Arc::clone(&store), clock: Arc::clone(&clock), retention: settings.retention };
@@ -115,12 +124,14 @@ impl Engine {
             executor,
             hopper,
             maintenance,
+            schedules: Schedules { handle: handle.clone() },
             catalog,
             generation,
             ready,
             shutdown,
             concurrency: settings.concurrency,
             shutdown_grace: settings.shutdown_grace,
+            queues: settings.queues,
         };
         (engine, handle)
     }
@@ -148,11 +159,13 @@ impl Engine {
         let mut beside = JoinSet::new();
         beside.spawn(self.hopper.watch(self.shutdown.clone()));
         beside.spawn(self.maintenance.run());
+        beside.spawn(self.schedules.run());
         let (executed_sender, executed) = mpsc::channel(EXECUTED_WAITING);
         let mut shell = Shell {
             executor: self.executor,
             scheduler: Scheduler::new(self.concurrency, self.shutdown_grace),
             loaded: self.catalog.load_full(),
+            queues: self.queues,
             claimed_of: Arc::default(),
             catalog: self.catalog,
             generation: self.generation,
@@ -198,6 +211,7 @@ struct Shell {
     scheduler: Scheduler,
     /// What is loaded, as the scheduler was told.
     loaded: Arc<Catalog>,
+    queues: BTreeMap<String, u32>,
     /// What was loaded when the latest claim began: it has the versions that were claimed.
     claimed_of: Arc<Catalog>,
     catalog: SharedCatalog,
@@ -217,7 +231,7 @@ struct Shell {
 
 impl Shell {
     async fn run(&mut self) -> Result<(), StoreError> {
-        let mut wakes = vec![Wake::Catalog(jobs(&self.loaded))];
+        let mut wakes = vec![Wake::Catalog(self.rules())];
         let mut decisions = Vec::new();
         loop {
             self.scheduler.step(self.executor.clock.now(), &mut wakes, &mut decisions);
@@ -289,12 +303,18 @@ impl Shell {
             heard = self.changes.next() => wakes.push(wake_of(heard?)),
             Ok(()) = self.generation.changed() => {
                 self.loaded = self.catalog.load_full();
-                wakes.push(Wake::Catalog(jobs(&self.loaded)));
+                wakes.push(Wake::Catalog(self.rules()));
             }
             () = self.shutdown.cancelled(), if !self.told_to_stop => {}
             () = &mut alarm.sleep => self.alarm = None,
         }
         Ok(())
+    }
+
+    /// What can be run, and under which limits.
+    fn rules(&self) -> Arc<Rules> {
+        let jobs = self.loaded.all_serving().map(|loaded| (loaded.job.id.clone(), loaded.rules())).collect();
+        Arc::new(Rules { jobs, queues: self.queues.clone() })
     }
 
     /// Whatever else has become known by now, so that one step takes in all of it.
@@ -311,7 +331,7 @@ impl Shell {
         if self.generation.has_changed().unwrap_or(false) {
             self.generation.mark_unchanged();
             self.loaded = self.catalog.load_full();
-            wakes.push(Wake::Catalog(jobs(&self.loaded)));
+            wakes.push(Wake::Catalog(self.rules()));
         }
         if self.shutdown.is_cancelled() && !self.told_to_stop {
             self.told_to_stop = true;
@@ -335,11 +355,6 @@ impl Alarm {
         }
         alarm.get_or_insert_with(|| Self { at, sleep: clock.sleep_until(at) })
     }
-}
-
-/// The jobs that can be run, each with the version that would run.
-fn jobs(catalog: &Catalog) -> Vec<(JobId, Version)> {
-    catalog.all_serving().map(|loaded| (loaded.job.id.clone(), loaded.version)).collect()
 }
 
 fn wake_of(heard: Heard) -> Wake {

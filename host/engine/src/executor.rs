@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use jobmill_core::journal::{EntryKind, Finished};
 use jobmill_core::time::unit_interval;
 use jobmill_core::{Clock, Entropy, FailureKind, Outcome, RunHead, RunState, Timestamp, transition};
-use jobmill_store::{Claimed, LeaseReference, RecordError, Room, Store, StoreError};
+use jobmill_store::{Claim, Claimed, LeaseReference, RecordError, Room, Store, StoreError};
 
 use crate::attempt::{AttemptContext, Remainder};
 use crate::catalog::LoadedJob;
@@ -40,20 +40,35 @@ impl Executor {
     /// Carries out `Decision::Claim`; answers the wake for it, or why the store can't go on.
     pub async fn claim(&self, room: Room) -> Result<Wake, StoreError> {
         let now = self.clock.now();
-        let runs = match self.store.claim(room, now).await {
+        let Claim { runs, left, expired } = match self.store.claim(room, now).await {
             Err(error) if is_passing(&error) => {
                 tracing::warn!(%error, "runs can't be claimed just now");
                 return Ok(Wake::ClaimFailed);
             }
             claimed => claimed?,
         };
+        if expired {
+            self.expire(now).await?;
+        }
         // As of the claim: what became due since then was not looked at.
         let next_due = match self.store.next_due(now).await {
             // The poll finds what this would have told.
             Err(error) if is_passing(&error) => None,
             due => due?,
         };
-        Ok(Wake::Claimed { runs, next_due })
+        Ok(Wake::Claimed { runs, next_due, left })
+    }
+
+    /// Cancels what can't begin any more. What is not done for now is found by the next claim.
+    async fn expire(&self, now: Timestamp) -> Result<(), StoreError> {
+        loop {
+            match self.store.expire(now).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(error) if is_passing(&error) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Carries out `Decision::LookAt`; answers the wake for it, or why the store can't go on.

@@ -20,6 +20,7 @@ use crate::catalog::{Breakage, FileState, LoadedJob, SharedCatalog};
 use crate::engine::EngineError;
 use crate::runner::Loader;
 use crate::schema::PayloadSchema;
+use crate::timetable::crons_of;
 
 /// Events get lost: network mounts, overflow, a directory that is replaced.
 const RESCAN: Duration = Duration::from_secs(5);
@@ -218,6 +219,7 @@ impl Hopper {
         let overrides = loaded.descriptor.id.parse().ok().and_then(|id: JobId| self.overrides.get(&id));
         let job = Job::new(loaded.descriptor, &overrides.cloned().unwrap_or_default()).map_err(|e| e.to_string())?;
         let schema = job.payload_schema.as_ref().map(PayloadSchema::compile).transpose()?;
+        let crons = crons_of(&job, schema.as_ref())?;
         Ok(LoadedJob {
             job,
             version,
@@ -225,6 +227,7 @@ impl Hopper {
             file: name.to_owned(),
             loaded_at: self.clock.now(),
             schema,
+            crons,
             runner: loaded.runner,
         })
     }

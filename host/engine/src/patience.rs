@@ -13,7 +13,7 @@ pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) fn is_passing(error: &StoreError) -> bool {
     match error {
         StoreError::Full(_) | StoreError::Unavailable(_) => true,
-        StoreError::Failed(_) | StoreError::Damaged(_) | StoreError::Closed => false,
+        StoreError::Crowded { .. } | StoreError::Failed(_) | StoreError::Damaged(_) | StoreError::Closed => false,
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jobmill_core::{JobId, RunId, RunState, Timestamp, Version};
-use jobmill_store::{Change, Claimed, LeaseReference, Room};
+use jobmill_core::{RunId, RunState, Timestamp};
+use jobmill_store::{Change, Claimed, LeaseReference, Room, Rules};
 
 use crate::patience::PAUSE;
 
@@ -27,8 +27,10 @@ pub enum Wake {
     Claimed {
         /// The runs whose attempts may begin.
         runs: Vec<Claimed>,
-        /// When the next run is due, as of the claim.
+        /// When the next run is due, as of the claim, or gets past a limit.
         next_due: Option<Timestamp>,
+        /// Due runs are left, which the end of an attempt may let begin.
+        left: bool,
     },
     /// The store could not be asked for a claim just now; nothing was claimed.
     ClaimFailed,
@@ -42,8 +44,8 @@ pub enum Wake {
     Missed,
     /// The attempts that were looked at: those that are to be cancelled.
     Looked(Vec<LeaseReference>),
-    /// What is loaded changed: the jobs that can be run, each with the version that would run.
-    Catalog(Vec<(JobId, Version)>),
+    /// What is loaded changed: what can be run, and under which limits.
+    Catalog(Arc<Rules>),
     /// The engine was asked to stop.
     Shutdown,
 }
@@ -85,10 +87,14 @@ enum Stopping {
 
 /// The state of the engine's loop.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing that is known or wanted, and they go together freely"
+)]
 pub struct Scheduler {
     concurrency: usize,
     shutdown_grace: Duration,
-    jobs: Vec<(JobId, Version)>,
+    rules: Arc<Rules>,
     /// By run and lease: a run can be claimed anew before the record of its last end was heard of.
     attempts: BTreeMap<(RunId, u64), Phase>,
     executing: usize,
@@ -96,6 +102,8 @@ pub struct Scheduler {
     claiming: Option<usize>,
     /// Something may be due that the last claim did not see.
     claim_wanted: bool,
+    /// The last claim left due runs behind.
+    left: bool,
     /// Not before this: the store asked for a pause.
     claim_after: Option<Timestamp>,
     /// A claim waits for more permits until then.
@@ -117,11 +125,12 @@ impl Scheduler {
         Self {
             concurrency,
             shutdown_grace,
-            jobs: Vec::new(),
+            rules: Arc::default(),
             attempts: BTreeMap::new(),
             executing: 0,
             claiming: None,
             claim_wanted: true,
+            left: false,
             claim_after: None,
             gather_until: None,
             next_due: None,
@@ -158,7 +167,10 @@ impl Scheduler {
 
     fn take_in(&mut self, now: Timestamp, wake: Wake, decisions: &mut Vec<Decision>) {
         match wake {
-            Wake::Claimed { runs, next_due } => self.start(runs, next_due, decisions),
+            Wake::Claimed { runs, next_due, left } => {
+                self.left = left;
+                self.start(runs, next_due, decisions);
+            }
             Wake::ClaimFailed => {
                 self.claiming = None;
                 self.claim_wanted = true;
@@ -175,6 +187,8 @@ impl Scheduler {
                 if self.attempts.remove(&key(lease)) == Some(Phase::Executing) {
                     self.executing -= 1;
                 }
+                // What it held of its limits is free.
+                self.claim_wanted |= self.left;
             }
             Wake::Changed(changes) => changes.iter().for_each(|change| self.notice(change)),
             Wake::Missed => {
@@ -185,8 +199,8 @@ impl Scheduler {
                 self.looking = false;
                 decisions.extend(cancelled.into_iter().filter(|lease| self.executes(*lease)).map(Decision::Cancel));
             }
-            Wake::Catalog(jobs) => {
-                self.jobs = jobs;
+            Wake::Catalog(rules) => {
+                self.rules = rules;
                 self.claim_wanted = true;
             }
             Wake::Shutdown => {
@@ -270,7 +284,7 @@ impl Scheduler {
         let permits = self.concurrency.saturating_sub(self.executing);
         let held_up = self.claiming.is_some() || self.claim_after.is_some() || self.stopping.is_some();
         let full = permits == 0 || self.attempts.len() - self.executing >= RECORDING_AT_ONCE;
-        if !self.claim_wanted || held_up || full || self.jobs.is_empty() {
+        if !self.claim_wanted || held_up || full || self.rules.jobs.is_empty() {
             self.gather_until = None;
             return;
         }
@@ -287,7 +301,7 @@ impl Scheduler {
         // The answer says what is due next; until then only what changes meanwhile is added.
         self.next_due = None;
         self.claiming = Some(permits);
-        decisions.push(Decision::Claim(Room { permits, jobs: self.jobs.clone() }));
+        decisions.push(Decision::Claim(Room { permits, rules: Arc::clone(&self.rules) }));
     }
 
     fn stop(&mut self, now: Timestamp, decisions: &mut Vec<Decision>) {

@@ -1,12 +1,14 @@
 //! The scheduler's decisions as tables: when, what became known, what is to be done.
 //! Nothing runs here: no store, no clock, no job.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jobmill_core::journal::{Enqueued, Entry, EntryKind};
 use jobmill_core::{JobId, Json, RunId, RunState, Timestamp, Version, transition};
 use jobmill_engine::scheduler::{Decision, Scheduler, Wake};
-use jobmill_store::{Change, Claimed, LeaseReference, Room};
+use jobmill_store::{Change, Claimed, JobRules, LeaseReference, Room, Rules};
 
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -15,8 +17,15 @@ fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(1_772_355_600_000 + millis)
 }
 
-fn jobs() -> Vec<(JobId, Version)> {
-    vec![("hello".parse().expect("a job id"), Version::of(b"hello"))]
+fn job() -> (JobId, Version) {
+    ("hello".parse().expect("a job id"), Version::of(b"hello"))
+}
+
+/// One job, without limits.
+fn rules() -> Arc<Rules> {
+    let (job, version) = job();
+    let unlimited = JobRules { version, concurrency: Vec::new(), rate_limit: None, breaker: None };
+    Arc::new(Rules { jobs: BTreeMap::from([(job, unlimited)]), queues: BTreeMap::new() })
 }
 
 fn run(number: u8) -> RunId {
@@ -32,7 +41,7 @@ fn lease(number: u8) -> LeaseReference {
 
 /// A run as it is after so many claims.
 fn claimed_again(number: u8, claims: u64) -> Claimed {
-    let (job, version) = jobs().remove(0);
+    let (job, version) = job();
     let payload = Json::empty_object();
     let enqueued = Enqueued {
         job,
@@ -47,11 +56,12 @@ fn claimed_again(number: u8, claims: u64) -> Claimed {
         request_digest: None,
         event: None,
         rerun_of: None,
+        terms: None,
     };
     let mut head = transition::begin(run(number), &entry(EntryKind::Enqueued(Box::new(enqueued)))).expect("an enqueue");
     for _ in 0..claims {
         head.state = RunState::Available;
-        let started = transition::claim(&head, version, at(0)).expect("available");
+        let started = transition::claim(&head, version, None, at(0)).expect("available");
         transition::apply(&mut head, &entry(started));
     }
     Claimed { head, payload, journal: Vec::new() }
@@ -67,7 +77,7 @@ fn claimed(numbers: impl IntoIterator<Item = u8>) -> Vec<Claimed> {
 
 /// The answer to a claim, with nothing due later.
 fn answered(numbers: impl IntoIterator<Item = u8>) -> Wake {
-    Wake::Claimed { runs: claimed(numbers), next_due: None }
+    Wake::Claimed { runs: claimed(numbers), next_due: None, left: false }
 }
 
 fn changed(number: u8, state: RunState, scheduled_at: Timestamp) -> Wake {
@@ -84,7 +94,7 @@ fn cancel_requested(number: u8) -> Wake {
 }
 
 fn claim(permits: usize) -> Decision {
-    Decision::Claim(Room { permits, jobs: jobs() })
+    Decision::Claim(Room { permits, rules: rules() })
 }
 
 fn start(numbers: impl IntoIterator<Item = u8>) -> Decision {
@@ -111,7 +121,7 @@ fn serving(numbers: impl IntoIterator<Item = u8> + Clone) -> Scheduler {
     let wanted = if numbers.clone().into_iter().next().is_some() { vec![start(numbers.clone())] } else { Vec::new() };
     check(
         Scheduler::new(4, GRACE),
-        [(0, vec![Wake::Catalog(jobs())], vec![claim(4)]), (0, vec![answered(numbers)], wanted)],
+        [(0, vec![Wake::Catalog(rules())], vec![claim(4)]), (0, vec![answered(numbers)], wanted)],
     )
 }
 
@@ -125,7 +135,7 @@ fn nothing_is_claimed_before_it_is_known_what_is_loaded() {
             (0, vec![], vec![]),
             (1, vec![available()], vec![]),
             (6_000, vec![], vec![]),
-            (6_001, vec![Wake::Catalog(jobs())], vec![claim(4)]),
+            (6_001, vec![Wake::Catalog(rules())], vec![claim(4)]),
         ],
     );
 }
@@ -174,11 +184,11 @@ fn ends_that_wait_for_the_disk_are_bounded() {
             run
         })
         .collect();
-    let scheduler = check(Scheduler::new(5_000, GRACE), [(0, vec![Wake::Catalog(jobs())], vec![claim(5_000)])]);
+    let scheduler = check(Scheduler::new(5_000, GRACE), [(0, vec![Wake::Catalog(rules())], vec![claim(5_000)])]);
     check(
         scheduler,
         [
-            (0, vec![Wake::Claimed { runs: runs.clone(), next_due: None }], vec![Decision::Start(runs)]),
+            (0, vec![Wake::Claimed { runs: runs.clone(), next_due: None, left: false }], vec![Decision::Start(runs)]),
             (1, leases.map(Wake::Executed).chain([available()]).collect(), vec![]),
             (2, vec![Wake::Recorded(lease(7))], vec![claim(5_000)]),
         ],
@@ -201,12 +211,29 @@ fn a_full_claim_is_followed_by_another_and_a_short_one_is_not() {
 }
 
 #[test]
+fn runs_that_a_claim_left_behind_are_asked_for_again_when_an_attempt_has_ended() {
+    let left = || Wake::Claimed { runs: claimed([3]), next_due: None, left: true };
+    check(
+        serving([1, 2]),
+        [
+            (1, vec![Wake::Executed(lease(1)), Wake::Recorded(lease(1))], vec![]),
+            (2, vec![available()], vec![claim(3)]),
+            (3, vec![left()], vec![start([3])]),
+            (4, vec![Wake::Executed(lease(2))], vec![]),
+            (5, vec![Wake::Recorded(lease(2))], vec![claim(3)]),
+            (6, vec![answered([])], vec![]),
+            (7, vec![Wake::Executed(lease(3)), Wake::Recorded(lease(3))], vec![]),
+        ],
+    );
+}
+
+#[test]
 fn what_becomes_due_is_claimed_on_time() {
     let scheduler = check(
         serving([]),
         [
             (1, vec![available()], vec![claim(4)]),
-            (2, vec![Wake::Claimed { runs: vec![], next_due: Some(at(3_000)) }], vec![]),
+            (2, vec![Wake::Claimed { runs: vec![], next_due: Some(at(3_000)), left: false }], vec![]),
             (3, vec![changed(1, RunState::Retryable, at(1_000))], vec![]),
             (4, vec![changed(2, RunState::Scheduled, at(2_000))], vec![]),
         ],
@@ -214,7 +241,7 @@ fn what_becomes_due_is_claimed_on_time() {
     assert_eq!(scheduler.wake_at(), at(1_000));
     let scheduler = check(scheduler, [(999, vec![], vec![]), (1_000, vec![], vec![claim(4)])]);
     assert_eq!(scheduler.wake_at(), at(5_000), "what else is due, the answer tells");
-    check(scheduler, [(1_001, vec![Wake::Claimed { runs: vec![], next_due: Some(at(2_000)) }], vec![])]);
+    check(scheduler, [(1_001, vec![Wake::Claimed { runs: vec![], next_due: Some(at(2_000)), left: false }], vec![])]);
 }
 
 #[test]
@@ -224,7 +251,7 @@ fn a_due_time_that_is_heard_during_a_claim_is_not_lost() {
         [
             (1, vec![available()], vec![claim(4)]),
             (2, vec![changed(1, RunState::Scheduled, at(70))], vec![]),
-            (3, vec![Wake::Claimed { runs: vec![], next_due: Some(at(90)) }], vec![]),
+            (3, vec![Wake::Claimed { runs: vec![], next_due: Some(at(90)), left: false }], vec![]),
         ],
     );
     assert_eq!(scheduler.wake_at(), at(70));
@@ -344,7 +371,11 @@ fn a_run_can_be_claimed_anew_before_its_last_end_is_heard_of() {
         serving([1, 2, 3]),
         [
             (1, vec![Wake::Executed(lease(1)), available()], vec![claim(2)]),
-            (2, vec![Wake::Claimed { runs: vec![again.clone()], next_due: None }], vec![Decision::Start(vec![again])]),
+            (
+                2,
+                vec![Wake::Claimed { runs: vec![again.clone()], next_due: None, left: false }],
+                vec![Decision::Start(vec![again])],
+            ),
             (3, vec![Wake::Recorded(lease(1)), available()], vec![claim(1)]),
             (4, vec![answered([])], vec![]),
             (5, vec![cancel_requested(1)], vec![Decision::LookAt(vec![second])]),
@@ -364,7 +395,7 @@ fn a_stopping_engine_claims_nothing_and_waits_for_its_attempts() {
         serving([1, 2]),
         [
             (1, vec![Wake::Shutdown, available()], vec![]),
-            (2, vec![Wake::Shutdown, Wake::Executed(lease(1)), Wake::Catalog(jobs())], vec![]),
+            (2, vec![Wake::Shutdown, Wake::Executed(lease(1)), Wake::Catalog(rules())], vec![]),
             (6_000, vec![Wake::Recorded(lease(1))], vec![]),
         ],
     );

@@ -2,6 +2,7 @@
 //! It measures neither the store nor the engine's loop: contexts are made beforehand, and what an attempt left is dropped
 //! afterwards.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,7 @@ use jobmill_core::time::Sleep;
 use jobmill_core::{Clock, Entropy, Json, Outcome, RunId, Timestamp, Version};
 use jobmill_engine::{AttemptContext, Loaded, Loader as _, Stop};
 use jobmill_runtime::{InDoubt, Runtime, RuntimeSettings};
-use jobmill_store::{Claimed, LogStore, MemoryLog, NewRun, Query, Room, Store};
+use jobmill_store::{Claimed, JobRules, LogStore, MemoryLog, NewRun, Query, Room, Rules, RunFlow, Store};
 use rustix::time::{ClockId, clock_gettime};
 
 const JOB: &str = "welcome-email";
@@ -156,10 +157,12 @@ async fn claim(store: &dyn Store, now: Timestamp, entropy: &dyn Entropy) -> Clai
         idempotency_key: None,
         request_digest: None,
         rerun_of: None,
+        flow: RunFlow::default(),
     };
     store.enqueue(vec![run], now).await.expect("enqueued");
-    let room = Room { permits: 1, jobs: vec![(job, Version::of(JOB.as_bytes()))] };
-    store.claim(room, now).await.expect("claimed").pop().expect("a run is due")
+    let jobs = BTreeMap::from([(job, JobRules::new(Version::of(JOB.as_bytes())))]);
+    let room = Room { permits: 1, rules: Arc::new(Rules { jobs, ..Rules::default() }) };
+    store.claim(room, now).await.expect("claimed").runs.pop().expect("a run is due")
 }
 
 /// Measures attempts one after another on one thread by `clock`; `unit` names what it measures.

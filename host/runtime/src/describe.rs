@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt;
+use jobmill_core::job::descriptor::{Concurrency, Debounce, RateLimit};
 use jobmill_core::time::format_duration;
 use jobmill_core::{Backoff, Descriptor, Trigger, limits};
 use jobmill_engine::LoadError;
@@ -34,7 +35,6 @@ pub(crate) async fn describe(job: &JobPre<HostState>, ticker: &Ticker) -> Result
 
 impl From<lifecycle::Descriptor> for Descriptor {
     fn from(described: lifecycle::Descriptor) -> Self {
-        let unsupported = unsupported(&described);
         Self {
             id: described.id,
             title: described.title,
@@ -45,25 +45,15 @@ impl From<lifecycle::Descriptor> for Descriptor {
             retries: described.retries,
             backoff: described.backoff.map(Into::into),
             timeout: described.timeout_ms.map(Duration::from_millis),
+            concurrency: described.concurrency.into_iter().map(Into::into).collect(),
+            rate_limit: described.rate_limit.map(Into::into),
+            debounce: described.debounce.map(Into::into),
+            unique_key: described.unique_key,
+            unique_for: described.unique_for_ms.map(Duration::from_millis),
             payload_schema: described.payload_schema,
             payload_example: described.payload_example,
-            unsupported,
         }
     }
-}
-
-/// Members that are described and not carried out yet. A promise that is not kept is worse than a refusal.
-fn unsupported(described: &lifecycle::Descriptor) -> Vec<&'static str> {
-    let cron = described.triggers.iter().any(|trigger| matches!(trigger, lifecycle::Trigger::Cron(_)));
-    let members = [
-        (cron, "a cron trigger"),
-        (!described.concurrency.is_empty(), "concurrency"),
-        (described.rate_limit.is_some(), "rate-limit"),
-        (described.debounce.is_some(), "debounce"),
-        (described.unique_key.is_some(), "unique-key"),
-        (described.unique_for_ms.is_some(), "unique-for-ms"),
-    ];
-    members.into_iter().filter_map(|(asked_for, name)| asked_for.then_some(name)).collect()
 }
 
 impl From<lifecycle::Trigger> for Trigger {
@@ -86,5 +76,23 @@ impl From<lifecycle::Backoff> for Backoff {
                 jitter: exponential.jitter,
             },
         }
+    }
+}
+
+impl From<lifecycle::Concurrency> for Concurrency {
+    fn from(lifecycle::Concurrency { limit, key }: lifecycle::Concurrency) -> Self {
+        Self { limit, key }
+    }
+}
+
+impl From<lifecycle::RateLimit> for RateLimit {
+    fn from(lifecycle::RateLimit { limit, period_ms, key }: lifecycle::RateLimit) -> Self {
+        Self { limit, period: Duration::from_millis(period_ms), key }
+    }
+}
+
+impl From<lifecycle::Debounce> for Debounce {
+    fn from(lifecycle::Debounce { period_ms, max_wait_ms, key }: lifecycle::Debounce) -> Self {
+        Self { period: Duration::from_millis(period_ms), max_wait: max_wait_ms.map(Duration::from_millis), key }
     }
 }

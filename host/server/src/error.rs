@@ -33,12 +33,14 @@ pub(crate) enum Code {
     StoreFull,
     StoreUnavailable,
     Timeout,
+    TooManyWaiting,
     UnknownEvent,
     UnknownJob,
     UnknownMail,
     UnknownMember,
     UnknownOrder,
     UnknownParameter,
+    UnknownQueue,
     UnknownRun,
     UnsupportedMediaType,
     WrongState,
@@ -69,18 +71,33 @@ impl Code {
             Self::StoreFull => ("store-full", StatusCode::INSUFFICIENT_STORAGE, "No room on the disk"),
             Self::StoreUnavailable => ("store-unavailable", StatusCode::SERVICE_UNAVAILABLE, "Store unavailable"),
             Self::Timeout => ("timeout", StatusCode::REQUEST_TIMEOUT, "Timeout"),
+            Self::TooManyWaiting => ("too-many-waiting", StatusCode::TOO_MANY_REQUESTS, "Too many runs wait"),
             Self::UnknownEvent => ("unknown-event", StatusCode::NOT_FOUND, "Unknown event"),
             Self::UnknownJob => ("unknown-job", StatusCode::NOT_FOUND, "Unknown job"),
             Self::UnknownMail => ("unknown-mail", StatusCode::NOT_FOUND, "Unknown mail"),
             Self::UnknownMember => ("unknown-member", StatusCode::BAD_REQUEST, "Unknown member"),
             Self::UnknownOrder => ("unknown-order", StatusCode::NOT_FOUND, "Unknown order"),
             Self::UnknownParameter => ("unknown-parameter", StatusCode::BAD_REQUEST, "Unknown parameter"),
+            Self::UnknownQueue => ("unknown-queue", StatusCode::NOT_FOUND, "Unknown queue"),
             Self::UnknownRun => ("unknown-run", StatusCode::NOT_FOUND, "Unknown run"),
             Self::UnsupportedMediaType => {
                 ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
             }
             Self::WrongState => ("wrong-state", StatusCode::CONFLICT, "Wrong state"),
             Self::WrongType => ("wrong-type", StatusCode::BAD_REQUEST, "Wrong type"),
+        }
+    }
+
+    /// After how many seconds it is worth asking again, where that is likely to help.
+    fn retry_after(self) -> Option<u32> {
+        match self {
+            // The first catalog is being built.
+            Self::NotReady => Some(1),
+            // A restart is under way.
+            Self::StoreUnavailable => Some(5),
+            // Some of what waits has to begin first.
+            Self::TooManyWaiting => Some(10),
+            _ => None,
         }
     }
 }
@@ -174,10 +191,8 @@ impl IntoResponse for Problem {
         };
         let media_type = HeaderValue::from_static("application/problem+json");
         let mut response = (status, [(header::CONTENT_TYPE, media_type)], Json(document)).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            // Over within seconds: the first catalog is being built, or a restart is under way.
-            let seconds = HeaderValue::from_static("5");
-            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        if let Some(seconds) = self.code.retry_after() {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }
@@ -187,12 +202,15 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             // Said once by the store, and to every caller; a flood of them must not fill the log too.
-            StoreError::Full(_) | StoreError::Unavailable(_) => tracing::debug!(%error, "a request was not served"),
+            StoreError::Full(_) | StoreError::Unavailable(_) | StoreError::Crowded { .. } => {
+                tracing::debug!(%error, "a request was not served");
+            }
             _ => tracing::error!(%error, "a request was not served"),
         }
         let code = match error {
             StoreError::Damaged(_) => Code::StoreDamaged,
             StoreError::Full(_) => Code::StoreFull,
+            StoreError::Crowded { .. } => Code::TooManyWaiting,
             StoreError::Unavailable(_) | StoreError::Failed(_) | StoreError::Closed => Code::StoreUnavailable,
         };
         Self::new(code, error.to_string())

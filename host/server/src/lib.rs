@@ -12,6 +12,7 @@ mod query;
 mod settings;
 mod write_timeout;
 
+pub use api::SettingsView;
 pub use listener::serve;
 pub use settings::{DevelopmentFaults, FaultKind, RawMail, ServerSettings};
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 const JOURNAL: u8 = b'j';
 const EVENT: u8 = b'e';
 const ORDER: u8 = b'o';
+const CONTROL: u8 = b'c';
 const MAIL_CLEARED: u8 = b'm';
 const PRUNED: u8 = b'p';
 const PRUNED_EVENTS: u8 = b'q';
@@ -22,7 +23,10 @@ const FLOOR: u8 = b'f';
 pub(crate) fn encode(record: &Record, bytes: &mut Vec<u8>) -> Result<(), LogError> {
     match record {
         Record::Journal { run, first, entries } => write(bytes, JOURNAL, &(run, first, entries)),
-        Record::Event { reference, data, received_at } => write(bytes, EVENT, &(reference, data, received_at)),
+        Record::Event { reference, data, received_at, runs } => {
+            write(bytes, EVENT, &(reference, data, received_at, runs))
+        }
+        Record::Control(control) => write(bytes, CONTROL, control),
         Record::Order(order) => write(bytes, ORDER, order),
         Record::MailCleared { up_to } => write(bytes, MAIL_CLEARED, up_to),
         Record::Pruned { runs } => write(bytes, PRUNED, runs),
@@ -49,9 +53,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, String> {
             Record::Journal { run, first, entries }
         }
         EVENT => {
-            let (reference, data, received_at): (EventReference, Json, Timestamp) = read(bytes)?;
-            Record::Event { reference, data, received_at }
+            let (reference, data, received_at, runs): (EventReference, Json, Timestamp, Vec<RunId>) = read(bytes)?;
+            Record::Event { reference, data, received_at, runs }
         }
+        CONTROL => Record::Control(read(bytes)?),
         ORDER => Record::Order(read(bytes)?),
         MAIL_CLEARED => Record::MailCleared { up_to: read::<MailId>(bytes)? },
         PRUNED => Record::Pruned { runs: read::<Vec<RunId>>(bytes)? },

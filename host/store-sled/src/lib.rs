@@ -12,6 +12,7 @@ mod open;
 mod part;
 mod reader;
 mod recovery;
+mod replacement;
 mod row;
 
 pub use log::{Durability, SledLog, SledOpener};

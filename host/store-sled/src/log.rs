@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jobmill_store::{Log, LogError, LogOpener, LogReader, Notes, Place, Record, Space};
+use jobmill_store::{Log, LogError, LogOpener, LogReader, Notes, Place, Record, Space, StoreError};
 
 use crate::block::{Packed, Packer};
 use crate::disk;
@@ -15,6 +15,7 @@ use crate::open::{OpenError, Opened, open};
 use crate::part::{Head, Key, PIECE_BYTES, Part};
 use crate::reader::Reader;
 use crate::recovery::{first_key, recover, remove};
+use crate::replacement;
 
 /// Only what is there already tells which block comes next, so anything else is a bug.
 const SCANNED_FIRST: &str = "a log is scanned before it is appended to";
@@ -149,12 +150,32 @@ impl SledOpener {
     }
 }
 
+/// Records of one group of a log that is written anew.
+const REWRITTEN_AT_ONCE: usize = 2_000;
+
 impl LogOpener for SledOpener {
     fn open(&mut self) -> Result<Box<dyn Log>, LogError> {
         match SledLog::open(&self.directory, self.durability) {
             Ok(log) => Ok(Box::new(log)),
             Err(error) => Err(refused(&error)),
         }
+    }
+
+    fn rewrite(&mut self, records: &mut dyn Iterator<Item = Result<Record, StoreError>>) -> Result<(), StoreError> {
+        let refused = |error: OpenError| StoreError::from(refused(&error));
+        let unfinished = replacement::begin(&self.directory).map_err(refused)?;
+        let mut log = SledLog::open(&unfinished, Durability::Full).map_err(refused)?;
+        log.scan(&mut |_, _| {})?;
+        loop {
+            let group = records.take(REWRITTEN_AT_ONCE).collect::<Result<Vec<_>, _>>()?;
+            if group.is_empty() {
+                break;
+            }
+            log.append(&group)?;
+        }
+        log.sync()?;
+        drop(log);
+        replacement::finish(&self.directory).map_err(refused)
     }
 }
 

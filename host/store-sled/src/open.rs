@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::mark::MarkFile;
 use crate::notes::NotesPage;
 use crate::part::FORMAT;
+use crate::replacement;
 
 /// Bytes of pages that sled keeps in memory: the index holds what is looked at often, so a modest cache is enough.
 const CACHE_BYTES: u64 = 128 * 1024 * 1024;
@@ -70,7 +71,7 @@ pub enum OpenError {
     },
 }
 
-trait Attempt<T> {
+pub(crate) trait Attempt<T> {
     /// Says what was tried, and on what.
     fn to(self, action: &'static str, path: &Path) -> Result<T, OpenError>;
 }
@@ -96,6 +97,7 @@ pub(crate) struct Opened {
 /// Opens or creates the store in `directory`.
 pub(crate) fn open(directory: &Path) -> Result<Opened, OpenError> {
     let directory = &std::path::absolute(directory).to("find", directory)?;
+    replacement::put_in_place(directory)?;
     create_unless_there(directory)?;
     let file = unlocked(directory)?;
     check_format(directory)?;
@@ -153,7 +155,7 @@ fn create_unless_there(directory: &Path) -> Result<(), OpenError> {
 }
 
 /// Whether there is a store; an error when there is something else.
-fn is_there(directory: &Path) -> Result<bool, OpenError> {
+pub(crate) fn is_there(directory: &Path) -> Result<bool, OpenError> {
     match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error).to("read", directory),
@@ -181,16 +183,16 @@ fn create_durably(directory: &Path) -> Result<(), OpenError> {
     sync(parent(directory))
 }
 
-fn parent(directory: &Path) -> &Path {
+pub(crate) fn parent(directory: &Path) -> &Path {
     directory.parent().unwrap_or(directory)
 }
 
-fn sync(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn sync(path: &Path) -> Result<(), OpenError> {
     File::open(path).and_then(|file| file.sync_all()).to("sync", path)
 }
 
 /// The file of a store that nobody else has open. Checked before anything is repaired under another's hands.
-fn unlocked(directory: &Path) -> Result<File, OpenError> {
+pub(crate) fn unlocked(directory: &Path) -> Result<File, OpenError> {
     let path = directory.join("db");
     let file = File::open(&path).to("open", &path)?;
     for _ in 0..LOCK_TRIES {

@@ -13,7 +13,8 @@ fn open(directory: PathBuf) -> LogStore {
 
 async fn make() -> Subject {
     let home = tempfile::tempdir().expect("a directory");
-    Subject::new(open(home.path().join("store")), home)
+    let directory = home.path().join("store");
+    Subject::new(move || open(directory.clone()), home)
 }
 
 jobmill_store::conformance!(make);
@@ -21,7 +22,8 @@ jobmill_store::conformance!(make);
 #[tokio::test]
 async fn it_answers_as_the_store_in_memory_does() {
     for seed in 0..8 {
-        let in_memory = Subject::new(LogStore::open(MemoryLog::new()).expect("opens"), ());
+        let log = MemoryLog::new();
+        let in_memory = Subject::new(move || LogStore::open(log.clone()).expect("opens"), ());
         let (expected, end) = play(&in_memory, seed, 250).await;
         let on_disk = make().await;
         let (answered, _) = play(&on_disk, seed, 250).await;
@@ -38,7 +40,8 @@ async fn it_answers_the_same_when_it_is_opened_again() {
     let home = tempfile::tempdir().expect("a directory");
     for seed in 0..6 {
         let directory = home.path().join(seed.to_string());
-        let subject = Subject::new(open(directory.clone()), ());
+        let opened = directory.clone();
+        let subject = Subject::new(move || open(opened.clone()), ());
         let (_, end) = play(&subject, seed, 250).await;
         let before = observe(subject.store(), end).await;
         drop(subject);

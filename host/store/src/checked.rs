@@ -55,7 +55,7 @@ impl Checked {
                 }
                 self.orders += 1;
             }
-            Record::MailCleared { .. } => {}
+            Record::MailCleared { .. } | Record::Control(_) => {}
             Record::Pruned { .. } | Record::PrunedEvents { .. } | Record::Floor { .. } => {
                 return Err(damaged("an export has a record that only a log has".to_owned()));
             }

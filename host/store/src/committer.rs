@@ -14,6 +14,7 @@ use crate::commands::Touched;
 use crate::index::{Index, Misfit};
 use crate::log::{Log, LogError, LogOpener, LogReader, Notes, Place, Record};
 use crate::queue::{Patience, Queue, Taken};
+use crate::reading;
 use crate::store::{Change, StoreError};
 
 /// Records that are taken in, or commands answered, before others may look at the index.
@@ -176,6 +177,14 @@ impl Committer {
         let mut batch = std::mem::take(&mut self.later);
         batch.extend(commands);
         self.commit(batch);
+        let rewriting = self.queue.rewriting();
+        if !rewriting.is_empty() {
+            let rewritten = self.rewrite();
+            for waiting in rewriting {
+                // Whoever asked may be gone.
+                let _ = waiting.send(rewritten.clone());
+            }
+        }
         let ended = closed && self.later.is_empty();
         if ended {
             let refusing = self.read().refusing.clone();
@@ -352,6 +361,32 @@ impl Committer {
             }
             Err(error) => tracing::warn!(%error, "the store can't be opened again yet"),
         }
+    }
+
+    /// Writes everything that counts into a new log, in the place of this one. Nothing changes meanwhile.
+    fn rewrite(&mut self) -> Result<(), StoreError> {
+        let everything = {
+            let mut shared = self.write();
+            if let Some(refusing) = &shared.refusing {
+                return Err(refusing.clone());
+            }
+            if Arc::strong_count(&shared.reading) > 1 {
+                return Err(StoreError::Unavailable("an export is being read".to_owned()));
+            }
+            shared.refusing = Some(StoreError::Unavailable("what was to be forgotten is being erased".to_owned()));
+            reading::everything(&shared)
+        };
+        let written = everything.and_then(|mut records| self.opener.rewrite(&mut records));
+        if let Err(error) = written {
+            self.write().refusing = None;
+            return Err(error);
+        }
+        let mut shared = self.write();
+        (shared.reader, shared.notes) = (None, None);
+        drop(shared);
+        self.log = None;
+        self.reopen();
+        self.read().refusing.clone().map_or(Ok(()), Err)
     }
 
     fn is_cleaning_due(&self) -> bool {

@@ -3,22 +3,31 @@
 //!
 //! ```text
 //! async fn make() -> Subject {
-//!     Subject::new(LogStore::open(MemoryLog::new()).expect("opens"), ())
+//!     let log = MemoryLog::new();
+//!     Subject::new(move || LogStore::open(log.clone()).expect("opens"), ())
 //! }
 //!
 //! jobmill_store::conformance!(make);
 //! ```
 
 pub mod attempts;
+pub mod breakers;
 pub mod claims;
+pub mod controls;
+pub mod debounces;
 pub mod enqueues;
 pub mod events;
+pub mod expiry;
+pub mod keys;
 pub mod law;
+pub mod limits;
 pub mod lists;
 pub mod mails;
 pub mod operations;
 mod play;
+pub mod schedules;
 mod subject;
+pub mod waiting;
 
 pub use law::{Observed, check, observe};
 pub use play::play;
@@ -108,6 +117,107 @@ macro_rules! conformance {
                 pages_of_mails_have_no_gap_and_no_repeat
                 a_filter_names_mails_by_each_of_its_members
                 a_cleared_log_is_empty_and_fills_again
+            }
+            limits {
+                a_job_has_no_more_runs_at_once_than_its_limit
+                a_retry_waits_for_the_limit_like_any_run
+                a_keyed_limit_counts_each_value_alone
+                runs_without_the_key_are_one_group
+                two_limits_hold_at_once
+                a_limit_that_is_lowered_or_raised_counts_what_is_under_way
+                a_limit_counts_what_was_under_way_before_a_restart
+                a_rate_limit_spends_its_bucket_and_then_waits_for_each_token
+                a_keyed_rate_limit_has_a_bucket_for_each_value
+                a_rate_limit_counts_attempts_whatever_comes_of_them
+                a_restart_gives_no_fresh_allowance
+                a_clock_set_back_empties_a_bucket_and_no_more
+                another_rate_limit_holds_at_once
+                queues_begin_their_runs_in_turn
+                a_queue_has_no_more_runs_at_once_than_its_own_limit
+                a_queue_that_is_full_keeps_no_room_of_a_limit_from_others
+                what_is_not_loaded_keeps_nobody_waiting
+                waiting_makes_up_for_priority
+            }
+            breakers {
+                it_pauses_its_job_and_nobody_elses
+                it_closes_when_the_run_that_is_tried_completes
+                it_stays_open_when_the_run_that_is_tried_fails
+                an_end_that_says_nothing_of_the_job_lets_it_try_another
+                a_run_that_is_tried_while_its_component_goes_does_not_hold_the_job_up
+                an_operator_who_lets_the_job_go_on_closes_it
+                a_clock_set_back_does_not_prolong_its_pause
+                it_begins_closed_after_a_restart
+            }
+            controls {
+                a_paused_queue_begins_nothing_until_it_is_let_go_on
+                a_paused_job_begins_nothing_until_it_is_let_go_on
+                who_paused_first_is_who_is_asked_why
+                what_is_under_way_goes_on_while_its_queue_is_paused
+                an_operators_limit_goes_before_the_configurations
+                a_limit_and_a_pause_leave_each_other_alone
+                whoever_listens_is_told_to_look_again
+                what_operators_said_goes_along_to_another_store
+            }
+            waiting {
+                a_run_that_is_not_due_waits_for_its_time
+                what_runs_or_has_ended_waits_for_nothing
+                a_run_without_a_component_waits_for_one
+                a_concurrency_limit_names_the_runs_that_hold_it
+                at_most_ten_holders_are_named
+                a_rate_limit_tells_when_it_has_a_token
+                a_pause_is_named_with_who_and_when
+                a_full_queue_is_named_with_its_limit
+            }
+            keys {
+                a_key_counts_for_its_window_from_the_enqueue
+                a_key_of_unfinished_runs_is_free_once_its_run_is_final
+                how_far_a_key_reaches_is_kept
+                another_payload_under_a_requests_key_is_a_conflict
+                another_payload_with_the_same_value_is_the_same_run
+                an_idempotency_key_is_compared_however_the_run_is_unique
+                an_event_names_the_run_that_it_would_have_started_again
+                a_run_is_kept_for_as_long_as_its_key_stands
+                no_more_runs_of_a_job_wait_than_may
+                no_more_runs_wait_in_all_than_may
+                a_batch_that_does_not_fit_leaves_nothing
+                a_repeat_is_answered_however_many_wait
+                concurrent_enqueues_do_not_exceed_the_bound
+            }
+            debounces {
+                the_last_payload_of_several_is_worked_on_once
+                each_value_waits_for_itself
+                it_is_put_off_no_longer_than_its_longest_wait
+                what_has_begun_is_not_replaced
+                what_was_cancelled_is_not_replaced
+                the_limits_keys_of_the_last_payload_count
+                every_request_is_answered_with_the_run_that_took_it_in
+                a_payload_that_is_taken_in_takes_no_room_of_those_that_may_wait
+                its_journal_does_not_grow
+                a_batch_is_debounced_as_if_it_came_one_by_one
+                a_debounced_run_waits_on_after_a_restart
+                every_event_is_known_and_names_the_run_that_took_it_in
+                an_event_is_known_for_as_long_as_the_run_that_took_it_in
+            }
+            expiry {
+                a_run_that_has_not_begun_in_time_is_cancelled
+                a_run_that_has_begun_does_not_expire
+                a_run_that_is_put_back_does_not_expire
+                runs_expire_after_a_restart
+                many_runs_expire_in_bounded_steps
+                an_event_cancels_the_waiting_runs_that_bear_its_mark
+                an_event_leaves_what_has_begun_alone
+                a_mark_outlives_an_attempt_however_many_marks_there_are
+                an_event_cancels_what_another_of_its_batch_starts_before_it
+                an_event_does_not_cancel_what_it_starts_itself
+                marks_are_kept
+            }
+            schedules {
+                a_schedule_moves_on_with_the_run_that_it_makes
+                a_schedule_that_has_come_elsewhere_makes_nothing
+                concurrent_firings_make_one_run
+                a_run_that_may_not_wait_keeps_its_schedule_where_it_is
+                schedules_are_kept
+                a_schedule_that_ended_begins_anew
             }
             law {
                 every_run_is_the_fold_of_its_journal

@@ -7,6 +7,9 @@ mod commands;
 mod committer;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod control;
+mod flow;
+mod forgetting;
 mod index;
 mod log;
 mod log_store;
@@ -19,14 +22,17 @@ mod store;
 
 pub use checked::Checked;
 pub use committer::Committer;
+pub use control::{Control, ControlKey, Schedule};
+pub use flow::{Blocker, JobControl, JobRules, Pause, QueueControl, Rules};
+pub use forgetting::{Forget, Forgotten};
 pub use log::{Log, LogError, LogOpener, LogReader, Notes, Place, Record, Space};
 pub use log_store::LogStore;
 pub use memory::{Kept, MemoryLog};
 pub use query::{
-    Counts, Cursor, DeadFilter, DeadGroup, EventRecord, Export, MailFilter, MailSummary, MailView, Page, Query,
-    RunFilter, RunRecord,
+    Counts, Cursor, DeadFilter, DeadGroup, EventRecord, Export, JobFlowView, MailFilter, MailSummary, MailView, Page,
+    Query, QueueView, RunFilter, RunRecord, WaitingCause, WaitingFor,
 };
 pub use store::{
-    BulkOutcome, Change, Claimed, Enqueued, LeaseReference, NewEvent, NewRun, Pruned, Published, RecordError,
-    Retention, Room, Store, StoreError,
+    BulkOutcome, Change, Claim, Claimed, Enqueued, Firing, LeaseReference, NewEvent, NewRun, Pruned, Published,
+    QueueChange, RecordError, Retention, Room, RunDebounce, RunFlow, Store, StoreError, WaitingBounds,
 };

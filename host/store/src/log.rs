@@ -11,6 +11,9 @@ use jobmill_core::journal::{Entry, EventReference};
 use jobmill_core::order::Order;
 use jobmill_core::{EventId, Json, MailId, RunId, Timestamp};
 
+use crate::control::Control;
+use crate::store::StoreError;
+
 /// One thing that is written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
@@ -23,7 +26,7 @@ pub enum Record {
         /// The entries, never none.
         entries: Vec<Entry>,
     },
-    /// An event that no job listened to. Other events are told by their runs.
+    /// An event that started no run of its own. Other events are told by their runs.
     Event {
         /// Id, name and time.
         reference: EventReference,
@@ -31,7 +34,11 @@ pub enum Record {
         data: Json,
         /// When it was recorded.
         received_at: Timestamp,
+        /// The waiting runs that took its data in, where enqueues are debounced.
+        runs: Vec<RunId>,
     },
+    /// Something that is kept beside the runs, as it is from now on.
+    Control(Control),
     /// An order of the embedded book, as it is from now on.
     Order(Order),
     /// Mails up to this one are no longer shown.
@@ -39,12 +46,12 @@ pub enum Record {
         /// The newest of them.
         up_to: MailId,
     },
-    /// These runs are gone: their time to be kept is over.
+    /// These runs are gone: their time to be kept is over, or they were to be forgotten.
     Pruned {
         /// The runs.
         runs: Vec<RunId>,
     },
-    /// These events without runs are gone: their time to be kept is over.
+    /// These events without runs are gone, for the same reasons.
     PrunedEvents {
         /// The events.
         events: Vec<EventId>,
@@ -141,6 +148,13 @@ pub trait Log: Send + 'static {
 pub trait LogOpener: Send + 'static {
     /// The log as it is on disk. Nothing of it is open when this is called.
     fn open(&mut self) -> Result<Box<dyn Log>, LogError>;
+
+    /// Makes a log of these records beside the one that is open; the next `open` finds it in the place of that one, of
+    /// which nothing is left then. Cut off, the old one stays.
+    fn rewrite(&mut self, records: &mut dyn Iterator<Item = Result<Record, StoreError>>) -> Result<(), StoreError> {
+        let _ = records;
+        Err(StoreError::Failed("this log can't be written anew".to_owned()))
+    }
 }
 
 impl<L: Log, F: FnMut() -> Result<L, LogError> + Send + 'static> LogOpener for F {

@@ -14,13 +14,15 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::commands::{self, Bulk, Decision};
 use crate::committer::{Command, Commit, Committer, Shared, Step, load};
+use crate::flow::{Chosen, JobControl, Pause, QueueControl};
+use crate::forgetting::{Forget, Forgotten, Found};
 use crate::index::Index;
-use crate::log::{LogError, LogOpener, Place, Record};
-use crate::query::{DeadFilter, RunFilter};
+use crate::log::{LogError, LogOpener, Notes, Place, Record};
+use crate::query::{DeadFilter, Query as _, RunFilter};
 use crate::queue::Queue;
 use crate::store::{
-    BulkOutcome, Change, Claimed, Enqueued, LeaseReference, NewEvent, NewRun, Pruned, Published, RecordError,
-    Retention, Room, Store, StoreError,
+    BulkOutcome, Change, Claim, Claimed, Enqueued, Firing, LeaseReference, NewEvent, NewRun, Pruned, Published,
+    QueueChange, RecordError, Retention, Room, Store, StoreError,
 };
 
 /// Changes that a slow listener may be behind before it is told that it missed some.
@@ -100,7 +102,7 @@ impl LogStore {
     }
 
     /// Takes due runs: decided and taken in at once, noted, and written with the next commit.
-    fn take(&self, room: &Room, now: Timestamp) -> Result<Vec<Taken>, StoreError> {
+    fn take(&self, room: &Room, now: Timestamp) -> Result<Taken, StoreError> {
         if !self.queue.is_open() {
             return Err(StoreError::Closed);
         }
@@ -108,32 +110,33 @@ impl LogStore {
         if let Some(refusing) = &shared.refusing {
             return Err(refusing.clone());
         }
-        let mut starts = Vec::new();
+        let Shared { index, notes, .. } = &mut *shared;
+        index.set_rules(&room.rules);
+        let mut chosen = Vec::new();
         let mut overdue = true;
         // Where what is due can't be run, there may be more behind it that can.
-        while overdue && starts.len() < room.permits {
-            overdue = shared.index.promote(now, limits::DUE_PER_CLAIM);
-            starts = startable(&shared.index, room, now);
+        while overdue && chosen.len() < room.permits {
+            overdue = index.promote(now, limits::DUE_PER_CLAIM);
+            chosen.extend(index.choose(now, room.permits - chosen.len()));
         }
-        if starts.is_empty() {
-            return Ok(Vec::new());
+        let (left, expired) = (index.has_ready(), index.lapsed(now).next().is_some());
+        if chosen.is_empty() {
+            return Ok(Taken { runs: Vec::new(), left, expired });
         }
-        let as_record = |(run, first, entry)| Record::Journal { run, first, entries: vec![entry] };
-        let index = &shared.index;
-        let page = shared.notes.as_ref().ok_or(StoreError::Closed)?;
-        let noted: Vec<Record> = starts.iter().cloned().map(as_record).collect();
-        if !page.add(&noted)? {
-            let known = index.starts.iter().map(|(run, (first, entry))| (*run, *first, entry.clone()));
-            let all: Vec<Record> = known.map(as_record).chain(noted).collect();
-            page.begin(&all)?;
+        let starts: Vec<_> = chosen.iter().filter_map(|chosen| start(index, chosen, now)).collect();
+        let noted =
+            if starts.len() == chosen.len() { note(index, notes.as_deref(), &starts) } else { Err(StoreError::Closed) };
+        if let Err(error) = noted {
+            chosen.iter().rev().for_each(|chosen| index.put_back(chosen, now));
+            return Err(error);
         }
         let mut changes = Vec::with_capacity(starts.len());
-        let mut taken = Vec::with_capacity(starts.len());
-        for (run, first, entry) in starts {
-            let payload = shared.index.payload(run).cloned();
-            changes.extend(shared.index.start(run, entry));
-            if let Some(row) = shared.index.row(run) {
-                taken.push(Taken {
+        let mut runs = Vec::with_capacity(starts.len());
+        for (chosen, (run, first, entry)) in chosen.iter().zip(starts) {
+            let payload = index.payload(run).cloned();
+            changes.extend(index.start_chosen(chosen, entry));
+            if let Some(row) = index.row(run) {
+                runs.push(TakenRun {
                     head: row.head.clone(),
                     payload,
                     first: row.places.first().copied(),
@@ -145,7 +148,12 @@ impl LogStore {
         self.queue.expect_starts();
         // Nobody may be listening.
         let _ = self.changes.send(changes.into());
-        Ok(taken)
+        Ok(Taken { runs, left, expired })
+    }
+
+    /// Makes whoever listens look again.
+    fn nudge(&self) {
+        let _ = self.changes.send(Arc::new([]));
     }
 
     async fn write_under_lease(
@@ -208,9 +216,10 @@ impl Store for LogStore {
         self.commit(move |commit| commands::publish(commit, &events, now), |answers, _| answers).await
     }
 
-    async fn claim(&self, room: Room, now: Timestamp) -> Result<Vec<Claimed>, StoreError> {
-        let claimed = self.take(&room, now)?.into_iter().map(|taken| {
-            let Taken { head, payload, first, is_first } = taken;
+    async fn claim(&self, room: Room, now: Timestamp) -> Result<Claim, StoreError> {
+        let Taken { runs, left, expired } = self.take(&room, now)?;
+        let claimed = runs.into_iter().map(|taken| {
+            let TakenRun { head, payload, first, is_first } = taken;
             // The enqueue and the start of a first attempt have nothing to remember.
             if is_first {
                 let payload = match (payload, first) {
@@ -225,7 +234,39 @@ impl Store for LogStore {
                 record.ok_or_else(|| StoreError::Damaged(format!("{} is gone while it is claimed", head.id)))?;
             Ok(Claimed { head, payload: record.run.payload, journal: record.journal })
         });
-        claimed.collect()
+        let runs = claimed.collect::<Result<_, _>>()?;
+        Ok(Claim { runs, left, expired })
+    }
+
+    async fn expire(&self, now: Timestamp) -> Result<bool, StoreError> {
+        self.commit(move |commit| commands::expire(commit, now), |more, _| more).await
+    }
+
+    async fn control_queue(
+        &self,
+        name: String,
+        change: QueueChange,
+        now: Timestamp,
+    ) -> Result<QueueControl, StoreError> {
+        let decide = move |commit: &mut Commit<'_>| commands::control_queue(commit, &name, &change, now);
+        let control = self.commit(decide, |control, _| control).await?;
+        self.nudge();
+        Ok(control)
+    }
+
+    async fn fire(&self, firing: Firing, now: Timestamp) -> Result<bool, StoreError> {
+        self.commit(move |commit| commands::fire(commit, &firing, now), |fired, _| fired).await
+    }
+
+    async fn control_job(&self, job: JobId, paused: Option<Pause>) -> Result<JobControl, StoreError> {
+        let of = job.clone();
+        let decide = move |commit: &mut Commit<'_>| commands::control_job(commit, &of, paused.clone());
+        let control = self.commit(decide, |control, _| control).await?;
+        if control.paused.is_none() {
+            self.shared.write().unwrap_or_else(PoisonError::into_inner).index.close_breaker(&job);
+        }
+        self.nudge();
+        Ok(control)
     }
 
     async fn record(&self, lease: LeaseReference, entries: Vec<EntryKind>, now: Timestamp) -> Result<(), RecordError> {
@@ -314,6 +355,27 @@ impl Store for LogStore {
         self.commit(move |commit| commands::prune(commit, &retention, now), |pruned, _| pruned).await
     }
 
+    async fn forget(&self, what: Forget, dry_run: bool) -> Result<Forgotten, StoreError> {
+        let mut found = Found::default();
+        for record in self.export().await? {
+            found.look_at(&record?, &what)?;
+        }
+        let Found { runs, events, orders, forgotten } = found;
+        if dry_run {
+            return Ok(forgotten);
+        }
+        for runs in runs.chunks(limits::PRUNED_AT_ONCE) {
+            let runs = runs.to_vec();
+            self.commit(move |commit| commands::forget_runs(commit, &runs), |(), _| ()).await?;
+        }
+        let email = what.email;
+        let decide = move |commit: &mut Commit<'_>| commands::forget_rest(commit, &events, &orders, email.as_deref());
+        self.commit(decide, |(), _| ()).await?;
+        // Also when nothing was found: an earlier call may have been cut off before this.
+        self.queue.ask_rewrite().await.map_err(|_| StoreError::Closed)??;
+        Ok(forgotten)
+    }
+
     async fn import(&self, records: Vec<Record>) -> Result<usize, StoreError> {
         let mut records = records;
         self.commit(move |commit| commands::import(commit, &mut records), |count, _| count).await
@@ -329,20 +391,35 @@ impl Store for LogStore {
     }
 }
 
-/// The starts of due runs, as many as there is room for: the run, the number of the entry in its journal, the entry.
-fn startable(index: &Index, room: &Room, now: Timestamp) -> Vec<(RunId, u32, Entry)> {
-    let jobs: Vec<&JobId> = room.jobs.iter().map(|(job, _)| job).collect();
-    let version_of = |head: &RunHead| room.jobs.iter().find(|(job, _)| *job == head.job).map(|(_, version)| *version);
-    let due = index.claimable(&jobs).filter(|head| !index.locked.contains(&head.id));
-    let starts = due.filter_map(|head| {
-        let kind = transition::claim(head, version_of(head)?, now).ok()?;
-        Some((head.id, index.row(head.id)?.entries, Entry { at: now, kind }))
-    });
-    starts.take(room.permits).collect()
+/// The start of a chosen run: the run, the number of the entry in its journal, the entry.
+fn start(index: &Index, chosen: &Chosen, now: Timestamp) -> Option<(RunId, u32, Entry)> {
+    let row = index.row(chosen.run)?;
+    let kind = transition::claim(&row.head, index.version(&row.head.job)?, chosen.bucket, now).ok()?;
+    Some((chosen.run, row.entries, Entry { at: now, kind }))
+}
+
+/// Writes the starts where the end of the process can't reach them.
+fn note(index: &Index, notes: Option<&dyn Notes>, starts: &[(RunId, u32, Entry)]) -> Result<(), StoreError> {
+    let as_record = |(run, first, entry)| Record::Journal { run, first, entries: vec![entry] };
+    let page = notes.ok_or(StoreError::Closed)?;
+    let added: Vec<Record> = starts.iter().cloned().map(as_record).collect();
+    if !page.add(&added)? {
+        let known = index.starts.iter().map(|(run, (first, entry))| (*run, *first, entry.clone()));
+        let all: Vec<Record> = known.map(as_record).chain(added).collect();
+        page.begin(&all)?;
+    }
+    Ok(())
+}
+
+/// What was taken.
+struct Taken {
+    runs: Vec<TakenRun>,
+    left: bool,
+    expired: bool,
 }
 
 /// A run that was taken.
-struct Taken {
+struct TakenRun {
     head: RunHead,
     /// Its payload, where it was at hand.
     payload: Option<Json>,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::log::{Log, LogError, LogOpener, LogReader, Notes, Place, Record, Space};
+use crate::store::StoreError;
 
 /// What a crash leaves of what was not synced.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -111,6 +112,19 @@ impl LogOpener for MemoryLog {
             return Err(no_room());
         }
         Ok(Box::new(Self { layers: Arc::clone(&self.layers), life: layers.lives }))
+    }
+
+    fn rewrite(&mut self, records: &mut dyn Iterator<Item = Result<Record, StoreError>>) -> Result<(), StoreError> {
+        let records: Vec<Record> = records.collect::<Result<_, _>>()?;
+        let mut layers = self.layers();
+        if layers.is_full {
+            return Err(no_room().into());
+        }
+        layers.lives += 1;
+        layers.blocks = BTreeMap::from([(0, records)]);
+        layers.notes.clear();
+        (layers.next, layers.durable) = (1, 1);
+        Ok(())
     }
 }
 

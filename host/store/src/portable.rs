@@ -10,6 +10,7 @@ use jobmill_core::{EventId, Json, MailId, Run, RunId, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::control::{Control, ControlKey};
 use crate::log::Record;
 use crate::query::Export;
 use crate::store::StoreError;
@@ -32,6 +33,7 @@ enum Line {
     Event(EventLine),
     Run(RunLine),
     MailCleared(MailId),
+    Control(Control),
     End(EndLine),
 }
 
@@ -42,6 +44,8 @@ struct EventLine {
     ts: Timestamp,
     received_at: Timestamp,
     data: Json,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    runs: Vec<RunId>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -84,9 +88,10 @@ pub fn lines(export: Export, now: Timestamp) -> impl Iterator<Item = Result<Stri
 fn line_of(record: Record) -> Result<Line, StoreError> {
     match record {
         Record::Journal { run, first: 0, entries } => Ok(Line::Run(RunLine { id: run, journal: entries })),
-        Record::Event { reference: EventReference { id, name, ts }, data, received_at } => {
-            Ok(Line::Event(EventLine { id, name, ts, received_at, data }))
+        Record::Event { reference: EventReference { id, name, ts }, data, received_at, runs } => {
+            Ok(Line::Event(EventLine { id, name, ts, received_at, data, runs }))
         }
+        Record::Control(control) => Ok(Line::Control(control)),
         Record::Order(order) => Ok(Line::Order(order)),
         Record::MailCleared { up_to } => Ok(Line::MailCleared(up_to)),
         Record::Journal { run, .. } => Err(StoreError::Damaged(format!("the journal of {run} has no beginning"))),
@@ -129,6 +134,7 @@ enum Position {
     Event(EventId),
     Run(RunId),
     MailCleared,
+    Control(ControlKey),
 }
 
 impl Reading {
@@ -150,14 +156,15 @@ impl Reading {
                 return Err(LineError(format!("says that {records} records come before it, and there are {found}")));
             }
             Line::Order(order) => Record::Order(order),
-            Line::Event(EventLine { id, name, ts, received_at, data }) => {
-                Record::Event { reference: EventReference { id, name, ts }, data, received_at }
+            Line::Event(EventLine { id, name, ts, received_at, data, runs }) => {
+                Record::Event { reference: EventReference { id, name, ts }, data, received_at, runs }
             }
             Line::Run(RunLine { id, journal }) => {
                 Run::fold(id, &journal).map_err(|error| LineError(format!("can't be used: {error}")))?;
                 Record::Journal { run: id, first: 0, entries: journal }
             }
             Line::MailCleared(up_to) => Record::MailCleared { up_to },
+            Line::Control(control) => Record::Control(control),
         };
         let position = position(&record);
         if self.latest >= position {
@@ -204,6 +211,7 @@ fn position(record: &Record) -> Option<Position> {
         Record::Event { reference, .. } => Some(Position::Event(reference.id.clone())),
         Record::Journal { run, .. } => Some(Position::Run(*run)),
         Record::MailCleared { .. } => Some(Position::MailCleared),
+        Record::Control(control) => Some(Position::Control(control.key())),
         Record::Pruned { .. } | Record::PrunedEvents { .. } | Record::Floor { .. } => None,
     }
 }
@@ -218,7 +226,7 @@ mod tests {
 
     fn event(id: &str, data: &str) -> Record {
         let reference = EventReference { id: id.parse().expect("an id"), name: "greet".to_owned(), ts: at(1) };
-        Record::Event { reference, data: Json::parse(data).expect("JSON"), received_at: at(2) }
+        Record::Event { reference, data: Json::parse(data).expect("JSON"), received_at: at(2), runs: Vec::new() }
     }
 
     fn export(records: Vec<Result<Record, StoreError>>) -> Vec<Result<String, StoreError>> {

@@ -2,11 +2,14 @@
 //! Lists are keyset pages, newest first; nothing here changes anything.
 
 use async_trait::async_trait;
+use jobmill_core::breaker::BreakerState;
 use jobmill_core::journal::{Entry, EventReference, Memory};
 use jobmill_core::mail::{Mail, MailStatus};
 use jobmill_core::order::Order;
 use jobmill_core::{EventId, FailureKind, JobId, Json, MailId, Run, RunId, RunState, Timestamp, Version};
 
+use crate::control::Schedule;
+use crate::flow::{Blocker, Pause};
 use crate::log::Record;
 use crate::store::StoreError;
 
@@ -168,6 +171,51 @@ pub struct MailView {
     pub mail: Mail,
 }
 
+/// What a waiting run waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WaitingFor {
+    /// The exact cause.
+    pub cause: WaitingCause,
+    /// Due runs that go before it and share every limit with it; none when it is not due, or when they are more than
+    /// `limits::POSITION_COUNTED`.
+    pub position: Option<usize>,
+}
+
+/// Why a waiting run does not begin.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WaitingCause {
+    /// It is not due before this time.
+    Due(Timestamp),
+    /// One of its limits, or a person, stops it. Of a concurrency limit also the runs that hold it, at most ten.
+    Blocked(Blocker, Vec<RunId>),
+    /// Nothing but room in the engine, which others have.
+    Room,
+}
+
+/// A queue as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueView {
+    /// Its name.
+    pub name: String,
+    /// At most so many runs at once; none is no limit of its own.
+    pub concurrency: Option<u32>,
+    /// Runs under way.
+    pub running: usize,
+    /// Runs that are due and have not begun.
+    pub waiting: usize,
+    /// Who paused it, and when.
+    pub paused: Option<Pause>,
+}
+
+/// Whether runs of a job may begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobFlowView {
+    /// Who paused it, and when.
+    pub paused: Option<Pause>,
+    /// Where its breaker stands; none when it has none.
+    pub breaker: Option<BreakerState>,
+}
+
 /// Everything that a store keeps, one record after the other.
 pub type Export = Box<dyn Iterator<Item = Result<Record, StoreError>> + Send>;
 
@@ -198,9 +246,17 @@ pub trait Query: Send + Sync {
     /// The next time after `now` at which a run becomes due; none when none is waiting for its time.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Of the runs that are due and not yet claimed, those of the same job that go before this one; none when they are
-    /// more than `limits::POSITION_COUNTED`.
-    async fn position(&self, id: RunId, now: Timestamp) -> Result<Option<usize>, StoreError>;
+    /// What a waiting run waits for; none when it does not wait, or is not there.
+    async fn waiting_for(&self, id: RunId, now: Timestamp) -> Result<Option<WaitingFor>, StoreError>;
+
+    /// Every queue that has a limit, a pause or unfinished runs, by name.
+    async fn queues(&self, now: Timestamp) -> Result<Vec<QueueView>, StoreError>;
+
+    /// Whether runs of a job may begin.
+    async fn job_flow(&self, job: &JobId, now: Timestamp) -> Result<JobFlowView, StoreError>;
+
+    /// How far each schedule has come, by job and expression; those that are not in force any more too.
+    async fn schedules(&self) -> Result<Vec<Schedule>, StoreError>;
 
     /// The e-mail log, newest first.
     async fn mails(

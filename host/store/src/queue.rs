@@ -30,6 +30,8 @@ struct Waiting {
     sleeps: bool,
     /// Whoever waits for the end.
     closing: Vec<oneshot::Sender<Result<(), StoreError>>>,
+    /// Whoever waits for the log to be written anew.
+    rewriting: Vec<oneshot::Sender<Result<(), StoreError>>>,
 }
 
 /// How long whoever empties the queue waits for something to be in it.
@@ -112,6 +114,20 @@ impl Queue {
         Some(receiver)
     }
 
+    /// Asks for the log to be written anew, after what is committed by now.
+    pub(crate) fn ask_rewrite(&self) -> oneshot::Receiver<Result<(), StoreError>> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.state();
+        state.rewriting.push(sender);
+        self.wake(state);
+        receiver
+    }
+
+    /// Whoever waits for the log to be written anew.
+    pub(crate) fn rewriting(&self) -> Vec<oneshot::Sender<Result<(), StoreError>>> {
+        std::mem::take(&mut self.state().rewriting)
+    }
+
     /// Whoever waits for the end.
     pub(crate) fn closing(&self) -> Vec<oneshot::Sender<Result<(), StoreError>>> {
         std::mem::take(&mut self.state().closing)
@@ -120,7 +136,7 @@ impl Queue {
     /// Takes what is there, at most so many.
     pub(crate) fn take(&self, most: usize, patience: Patience) -> Taken {
         let mut state = self.state();
-        while state.commands.is_empty() && !state.closed {
+        while state.commands.is_empty() && state.rewriting.is_empty() && !state.closed {
             let patience = match patience {
                 Patience::Endless if state.starts => Patience::AtMost(START_WAITS),
                 other => other,

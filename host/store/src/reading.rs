@@ -10,12 +10,13 @@ use jobmill_core::order::Order;
 use jobmill_core::{EventId, JobId, Json, MailId, Run, RunId, Timestamp};
 
 use crate::committer::Shared;
+use crate::control::{Control, Schedule};
 use crate::index::{EventRow, Standing};
 use crate::log::{LogReader, Place, Record};
 use crate::log_store::LogStore;
 use crate::query::{
-    Counts, Cursor, DeadGroup, EventRecord, Export, MailFilter, MailSummary, MailView, Page, Query, RunFilter,
-    RunRecord,
+    Counts, Cursor, DeadGroup, EventRecord, Export, JobFlowView, MailFilter, MailSummary, MailView, Page, Query,
+    QueueView, RunFilter, RunRecord, WaitingFor,
 };
 use crate::store::StoreError;
 
@@ -44,6 +45,29 @@ fn journal(reader: &dyn LogReader, standing: &Standing) -> Result<Vec<Entry>, St
         return Err(StoreError::Damaged(format!("the journal of {} has entries missing", standing.run)));
     }
     Ok(journal)
+}
+
+/// Everything that is kept, as of this moment.
+pub(crate) fn everything(shared: &Shared) -> Result<Export, StoreError> {
+    let reader = shared.reader.clone().ok_or_else(|| shared.refusing.clone().unwrap_or(StoreError::Closed))?;
+    let reading = Arc::clone(&shared.reading);
+    let mut standings: Vec<Standing> = shared.index.standings().collect();
+    let events: Vec<Place> = shared.index.events_alone().map(|(_, place, _)| place).collect();
+    let orders: Vec<Arc<Order>> = shared.index.orders(None).cloned().collect();
+    let cleared = shared.index.mails.cleared();
+    let controls: Vec<Control> = shared.index.controls().cloned().collect();
+    standings.sort_unstable_by_key(|standing| standing.run);
+    let orders = orders.into_iter().map(|order| Ok(Record::Order((*order).clone())));
+    let controls = controls.into_iter().map(|control| Ok(Record::Control(control)));
+    let cleared = cleared.into_iter().map(|up_to| Ok(Record::MailCleared { up_to }));
+    let of_events = Arc::clone(&reader);
+    let events = events.into_iter().map(move |place| of_events.read(place).map_err(StoreError::from));
+    let runs = standings.into_iter().map(move |standing| {
+        // What was read stays where it is for as long as this is held.
+        let _ = &reading;
+        journal(&*reader, &standing).map(|entries| Record::Journal { run: standing.run, first: 0, entries })
+    });
+    Ok(Box::new(orders.chain(events).chain(runs).chain(cleared).chain(controls)))
 }
 
 impl LogStore {
@@ -152,8 +176,8 @@ impl Query for LogStore {
         let missing = || StoreError::Damaged(format!("event {id} is not where it should be"));
         match row {
             EventRow::Alone { place, .. } => match self.reader()?.read(place)? {
-                Record::Event { reference, data, received_at } if reference.id == *id => {
-                    Ok(Some(EventRecord { reference, data, received_at, runs: Vec::new() }))
+                Record::Event { reference, data, received_at, runs } if reference.id == *id => {
+                    Ok(Some(EventRecord { reference, data, received_at, runs }))
                 }
                 _ => Err(missing()),
             },
@@ -186,8 +210,20 @@ impl Query for LogStore {
         Ok(self.shared().index.next_due(now))
     }
 
-    async fn position(&self, id: RunId, now: Timestamp) -> Result<Option<usize>, StoreError> {
-        Ok(self.shared().index.position(id, now))
+    async fn waiting_for(&self, id: RunId, now: Timestamp) -> Result<Option<WaitingFor>, StoreError> {
+        Ok(self.shared().index.waiting_for(id, now))
+    }
+
+    async fn queues(&self, now: Timestamp) -> Result<Vec<QueueView>, StoreError> {
+        Ok(self.shared().index.queues(now))
+    }
+
+    async fn job_flow(&self, job: &JobId, now: Timestamp) -> Result<JobFlowView, StoreError> {
+        Ok(self.shared().index.job_flow(job, now))
+    }
+
+    async fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {
+        Ok(self.shared().index.schedules().cloned().collect())
     }
 
     async fn mails(
@@ -239,23 +275,9 @@ impl Query for LogStore {
 
     async fn export(&self) -> Result<Export, StoreError> {
         let shared = self.shared();
-        let reader = shared.reader.clone().ok_or_else(|| shared.refusing.clone().unwrap_or(StoreError::Closed))?;
-        let reading = Arc::clone(&shared.reading);
-        let mut standings: Vec<Standing> = shared.index.standings().collect();
-        let events: Vec<Place> = shared.index.events_alone().map(|(_, place, _)| place).collect();
-        let orders: Vec<Arc<Order>> = shared.index.orders(None).cloned().collect();
-        let cleared = shared.index.mails.cleared();
-        drop(shared);
-        standings.sort_unstable_by_key(|standing| standing.run);
-        let orders = orders.into_iter().map(|order| Ok(Record::Order((*order).clone())));
-        let cleared = cleared.into_iter().map(|up_to| Ok(Record::MailCleared { up_to }));
-        let of_events = Arc::clone(&reader);
-        let events = events.into_iter().map(move |place| of_events.read(place).map_err(StoreError::from));
-        let runs = standings.into_iter().map(move |standing| {
-            // What was read stays where it is for as long as this is held.
-            let _held = &reading;
-            journal(&*reader, &standing).map(|entries| Record::Journal { run: standing.run, first: 0, entries })
-        });
-        Ok(Box::new(orders.chain(events).chain(runs).chain(cleared)))
+        if let Some(refusing) = &shared.refusing {
+            return Err(refusing.clone());
+        }
+        everything(&shared)
     }
 }

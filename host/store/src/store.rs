@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jobmill_core::journal::{Entry, EntryKind, EventReference};
+use jobmill_core::flow::{FlowKey, Mark};
+use jobmill_core::journal::{Entry, EntryKind, EventReference, UniqueTerms};
 use jobmill_core::order::{Order, OrderError};
 use jobmill_core::transition::Refused;
-use jobmill_core::{EventId, JobId, Json, RunHead, RunId, RunState, Timestamp, Version};
+use jobmill_core::{EventId, JobId, Json, RunHead, RunId, RunState, Timestamp};
 use tokio::sync::broadcast;
 
+use crate::flow::{JobControl, Pause, QueueControl, Rules};
+use crate::forgetting::{Forget, Forgotten};
 use crate::log::Record;
 use crate::query::{DeadFilter, Query, RunFilter};
 
@@ -23,6 +26,14 @@ pub enum StoreError {
     /// The store is being opened again after the disk had no room; what was asked for was not done.
     #[error("the store is being opened again ({0}); try again in a moment")]
     Unavailable(String),
+    /// As many runs wait as may.
+    #[error("{limit} runs{} wait already, which is the limit; try again when some have begun", of_job(.job.as_ref()))]
+    Crowded {
+        /// The job whose limit it is; none for the limit of all.
+        job: Option<JobId>,
+        /// How many may wait.
+        limit: u32,
+    },
     /// Writing or syncing failed. The store takes nothing more until it is opened again.
     #[error("the store has failed and takes nothing more until a restart: {0}")]
     Failed(String),
@@ -32,6 +43,10 @@ pub enum StoreError {
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,
+}
+
+fn of_job(job: Option<&JobId>) -> String {
+    job.map(|job| format!(" of {job}")).unwrap_or_default()
 }
 
 /// A running-side write was refused.
@@ -70,7 +85,7 @@ pub struct NewRun {
     pub scheduled_at: Timestamp,
     /// Words of whoever enqueues it.
     pub tags: Vec<String>,
-    /// Within its job and 24 hours, a second enqueue under this key is the first run.
+    /// Within its job and a window, a second enqueue under this key is the first run.
     pub unique_key: Option<String>,
     /// Within 24 hours, a second enqueue under this key is the first run.
     pub idempotency_key: Option<String>,
@@ -78,6 +93,45 @@ pub struct NewRun {
     pub request_digest: Option<[u8; 32]>,
     /// The run that this one repeats.
     pub rerun_of: Option<RunId>,
+    /// What flow control says of it.
+    pub flow: RunFlow,
+}
+
+/// What flow control says of a new run. The default is: nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunFlow {
+    /// What stands in the payload at the pointers of the job's limits.
+    pub keys: Vec<FlowKey>,
+    /// How far its unique key reaches; none is 24 hours over all states.
+    pub unique: Option<UniqueTerms>,
+    /// The unique key is what stands in the payload: another payload with the same is the same run.
+    pub is_unique_by_payload: bool,
+    /// It waits until enqueues of its kind have been quiet, and takes in the payloads of those that come meanwhile.
+    pub debounce: Option<RunDebounce>,
+    /// It is cancelled when it has not begun this long after it was due.
+    pub expires: Option<Duration>,
+    /// Later events with one of these marks cancel it while it waits.
+    pub marks: Vec<Mark>,
+    /// How many may wait.
+    pub waiting: WaitingBounds,
+}
+
+/// How a run is debounced. Its `scheduled_at` has the quiet period in it already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunDebounce {
+    /// What stands in the payload at the pointer of the debounce; none without one.
+    pub value: Option<String>,
+    /// It is due at the latest this long after the first enqueue.
+    pub max_wait: Option<Duration>,
+}
+
+/// How many runs may wait before new ones are refused; none is no bound.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WaitingBounds {
+    /// Of the run's job.
+    pub of_job: Option<u32>,
+    /// Of all jobs.
+    pub in_all: Option<u32>,
 }
 
 /// What became of an enqueue.
@@ -85,6 +139,8 @@ pub struct NewRun {
 pub enum Enqueued {
     /// The run is new.
     Created(RunHead),
+    /// This waiting run took the payload in.
+    Debounced(RunHead),
     /// The same enqueue was made before: this is its run.
     Existing(RunHead),
     /// The key names another enqueue, of this run.
@@ -100,6 +156,8 @@ pub struct NewEvent {
     pub data: Json,
     /// One run for each job that listens.
     pub runs: Vec<NewRun>,
+    /// Waiting runs with one of these marks are cancelled.
+    pub cancels: Vec<Mark>,
 }
 
 /// What became of an event.
@@ -113,13 +171,50 @@ pub struct Published {
     pub replayed: bool,
 }
 
+/// How a schedule goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Firing {
+    /// The job.
+    pub job: JobId,
+    /// The cron expression, as it was written.
+    pub cron: String,
+    /// How far the schedule had come when this was decided; none when it was not in force.
+    pub from: Option<Timestamp>,
+    /// How far it comes.
+    pub up_to: Timestamp,
+    /// The run that it makes.
+    pub run: Option<NewRun>,
+    /// It is not in force any more.
+    pub ended: bool,
+}
+
+/// What an operator wants of a queue. What is none stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueueChange {
+    /// At most so many runs at once; the inner none takes the operator's word back.
+    pub concurrency: Option<Option<u32>>,
+    /// Paused by whom; the inner none lets it go on.
+    pub paused: Option<Option<String>>,
+}
+
 /// What may be claimed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Room {
     /// At most this many runs.
     pub permits: usize,
-    /// The jobs that can be run, each with the version that would run.
-    pub jobs: Vec<(JobId, Version)>,
+    /// What can be run, and under which limits. They hold until a claim brings others.
+    pub rules: Arc<Rules>,
+}
+
+/// What a claim gave.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Claim {
+    /// The runs whose attempts may begin.
+    pub runs: Vec<Claimed>,
+    /// Due runs are left; a run that ends, or an operator, may let them begin.
+    pub left: bool,
+    /// The time of some runs to begin is over: `expire` cancels them.
+    pub expired: bool,
 }
 
 /// How long final runs are kept after they ended; none is for ever. Nothing goes before its keys are free again.
@@ -218,7 +313,26 @@ pub trait Store: Query + Send + Sync {
 
     /// Takes due runs, at most as many as there is room for. Their starts are noted, so that they survive the end of
     /// the process, and become durable with the next commit.
-    async fn claim(&self, room: Room, now: Timestamp) -> Result<Vec<Claimed>, StoreError>;
+    async fn claim(&self, room: Room, now: Timestamp) -> Result<Claim, StoreError>;
+
+    /// Cancels waiting runs whose time to begin is over, a bounded number; answers whether there may be more.
+    async fn expire(&self, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Says of a queue what an operator wants of it; answers what is said now. None of `concurrency` leaves it, and
+    /// `Some(None)` takes the operator's word back.
+    async fn control_queue(
+        &self,
+        name: String,
+        change: QueueChange,
+        now: Timestamp,
+    ) -> Result<QueueControl, StoreError>;
+
+    /// Takes a schedule on and makes its run, in one commit; answers false, and does nothing, when it has come elsewhere
+    /// meanwhile.
+    async fn fire(&self, firing: Firing, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Pauses a job, or lets it go on, which also closes its breaker.
+    async fn control_job(&self, job: JobId, paused: Option<Pause>) -> Result<JobControl, StoreError>;
 
     /// Adds to the journal of the attempt under way.
     async fn record(&self, lease: LeaseReference, entries: Vec<EntryKind>, now: Timestamp) -> Result<(), RecordError>;
@@ -287,6 +401,10 @@ pub trait Store: Query + Send + Sync {
     /// Takes out final runs whose time is over, and events that started nothing; a bounded number, so to be called
     /// again while there is more.
     async fn prune(&self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError>;
+
+    /// Deletes every run, event and order's customer that carries what is to be forgotten, and writes the log anew, so that
+    /// nothing of it is left on the disk; with `dry_run` only tells what it would be. Nothing else is served meanwhile.
+    async fn forget(&self, what: Forget, dry_run: bool) -> Result<Forgotten, StoreError>;
 
     /// Takes records of another store in, as `Query::export` gives them; answers how many were new.
     async fn import(&self, records: Vec<Record>) -> Result<usize, StoreError>;

@@ -2,6 +2,7 @@
 //! The simulator of the engine found what these tests are about; here each is alone.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use jobmill_core::journal::EventReference;
 use jobmill_core::order::{Money, Order, OrderStatus};
 use jobmill_core::{Json, RunId, RunState, Timestamp, Version};
 use jobmill_store::{
-    Committer, LogStore, MemoryLog, NewEvent, NewRun, Query as _, Retention, Room, Store as _, StoreError,
+    Committer, JobRules, LogStore, MemoryLog, NewEvent, NewRun, Query as _, Retention, Room, Rules, RunFlow,
+    Store as _, StoreError,
 };
 
 /// Records that a log has when it is cleaned for the first time.
@@ -107,11 +109,13 @@ fn a_start_that_is_written_with_its_run_written_again_is_kept() {
         idempotency_key: None,
         request_digest: None,
         rerun_of: None,
+        flow: RunFlow::default(),
     };
     hand.commit(|store| store.enqueue(vec![new.clone()], now()));
     hand.litter();
-    let room = Room { permits: 1, jobs: vec![(new.job.clone(), Version::of(b"1"))] };
-    let claimed = hand.store.claim(room, now()).now_or_never().expect("needs no commit").expect("claims");
+    let jobs = [(new.job.clone(), JobRules::new(Version::of(b"1")))].into();
+    let room = Room { permits: 1, rules: Arc::new(Rules { jobs, ..Rules::default() }) };
+    let claimed = hand.store.claim(room, now()).now_or_never().expect("needs no commit").expect("claims").runs;
     assert_eq!(claimed.len(), 1);
     hand.committer.step();
     assert!(log.records() < CLEANED_FROM, "the log was not cleaned");
@@ -127,7 +131,8 @@ fn an_event_that_is_pruned_while_it_is_written_again_stays_away() {
     let mut hand = ByHand::open(&log);
     let id = "event-1".parse().expect("an event id");
     let reference = EventReference { id, name: "greet".to_owned(), ts: now() };
-    let event = NewEvent { reference: reference.clone(), data: Json::empty_object(), runs: Vec::new() };
+    let event =
+        NewEvent { reference: reference.clone(), data: Json::empty_object(), runs: Vec::new(), cancels: Vec::new() };
     hand.commit(|store| store.publish(vec![event], now()));
     hand.litter();
     let retention = Retention { completed: Some(Duration::ZERO), ..Retention::default() };

@@ -5,7 +5,8 @@ use jobmill_store::conformance::Subject;
 use jobmill_store::{LogStore, MemoryLog};
 
 async fn make() -> Subject {
-    Subject::new(LogStore::open(MemoryLog::new()).expect("opens"), ())
+    let log = MemoryLog::new();
+    Subject::new(move || LogStore::open(log.clone()).expect("opens"), ())
 }
 
 jobmill_store::conformance!(make);

@@ -12,8 +12,8 @@ use jobmill_core::journal::{Entry, EntryKind};
 use jobmill_core::{Backoff, Json, Outcome, RunId, RunState, Timestamp, Version, transition};
 use jobmill_store::conformance::{Subject, check, observe, play};
 use jobmill_store::{
-    Committer, Enqueued, Kept, Log, LogError, LogReader, LogStore, MemoryLog, NewRun, Notes, Place, Query, Record,
-    RecordError, Retention, Room, RunFilter, Space, Store, StoreError,
+    Committer, Enqueued, JobRules, Kept, Log, LogError, LogReader, LogStore, MemoryLog, NewRun, Notes, Place, Query,
+    Record, RecordError, Retention, Room, Rules, RunFilter, RunFlow, Space, Store, StoreError,
 };
 
 fn now() -> Timestamp {
@@ -34,6 +34,7 @@ fn new_run(number: u8) -> NewRun {
         idempotency_key: None,
         request_digest: None,
         rerun_of: None,
+        flow: RunFlow::default(),
     }
 }
 
@@ -187,7 +188,8 @@ async fn a_command_whose_answer_was_lost_may_be_there_and_is_found_by_its_id() {
 async fn what_was_acknowledged_survives_a_crash_after_any_command() {
     for commands in (0..300).step_by(7) {
         let log = MemoryLog::new();
-        let subject = Subject::new(open(&log), ());
+        let (log, opened) = (log.clone(), log);
+        let subject = Subject::new(move || open(&opened), ());
         let (_, end) = play(&subject, commands, usize::try_from(commands).expect("few")).await;
         let before = observe(subject.store(), end).await;
         // The last claims are noted, and not in a group yet.
@@ -229,10 +231,9 @@ async fn a_failed_sync_is_never_tried_again() {
 async fn refuses_everything(store: &LogStore) {
     let failed = |error: StoreError| assert!(matches!(error, StoreError::Failed(_)), "{error}");
     let run = new_run(1).id;
-    let room = Room { permits: 1, jobs: vec![(new_run(1).job, Version::of(b"1"))] };
     failed(store.enqueue(vec![new_run(2)], now()).await.expect_err("no enqueue"));
     failed(store.enqueue(vec![new_run(1)], now()).await.expect_err("no enqueue that would write nothing"));
-    failed(store.claim(room, now()).await.expect_err("no claim"));
+    failed(store.claim(room(), now()).await.expect_err("no claim"));
     failed(store.cancel(run, "no".to_owned(), now()).await.expect_err("no cancel"));
     failed(store.rescue(now()).await.expect_err("no rescue"));
     failed(store.clear_mail().await.expect_err("no clearing"));
@@ -298,7 +299,8 @@ fn answer<T>(mut call: Pin<Box<impl Future<Output = T>>>) -> T {
 }
 
 fn room() -> Room {
-    Room { permits: 10, jobs: vec![(new_run(1).job, Version::of(b"1"))] }
+    let jobs = [(new_run(1).job, JobRules::new(Version::of(b"1")))].into();
+    Room { permits: 10, rules: Arc::new(Rules { jobs, ..Rules::default() }) }
 }
 
 #[test]
@@ -310,7 +312,7 @@ fn a_claim_needs_no_sync_and_outlives_the_process_but_not_the_machine() {
         commit(&mut committer);
         answer(enqueue).expect("enqueues");
         let syncs = log.syncs();
-        let claimed = answer(Box::pin(store.claim(room(), now()))).expect("claims");
+        let claimed = answer(Box::pin(store.claim(room(), now()))).expect("claims").runs;
         assert_eq!((claimed.len(), log.syncs()), (1, syncs));
         log.crash_keeping(Kept { groups: 0, notes });
         let (store, mut committer) = LogStore::by_hand(log.clone()).expect("opens");
@@ -329,7 +331,7 @@ fn a_start_goes_along_with_the_end_of_its_attempt() {
     let enqueue = begun(store.enqueue(vec![new_run(1)], now()));
     commit(&mut committer);
     answer(enqueue).expect("enqueues");
-    let claimed = answer(Box::pin(store.claim(room(), now()))).expect("claims").remove(0);
+    let claimed = answer(Box::pin(store.claim(room(), now()))).expect("claims").runs.remove(0);
     let outcome = Outcome::Completed { output: None };
     let finished = transition::finish(&claimed.head, outcome, &Backoff::default(), now(), 0.0).expect("runs");
     let syncs = log.syncs();
@@ -350,7 +352,7 @@ fn a_disk_without_room_refuses_new_work_and_goes_on_once_there_is_some() {
     let enqueue = begun(store.enqueue(vec![new_run(1)], now()));
     commit(&mut committer);
     answer(enqueue).expect("enqueues");
-    let claimed = answer(Box::pin(store.claim(room(), now()))).expect("claims").remove(0);
+    let claimed = answer(Box::pin(store.claim(room(), now()))).expect("claims").runs.remove(0);
     log.fill(true);
     let refused = begun(store.enqueue(vec![new_run(2)], now()));
     let ended = begun(store.record(claimed.lease(), vec![step()], now()));
@@ -386,7 +388,7 @@ async fn aged(log: &MemoryLog, completed: u32, waiting: u32) -> LogStore {
     for first in (0..completed).step_by(1_000) {
         store.enqueue((first..first + 1_000).map(run).collect(), now()).await.expect("enqueues");
         let room = Room { permits: 1_000, ..room() };
-        let claimed = store.claim(room, now()).await.expect("claims");
+        let claimed = store.claim(room, now()).await.expect("claims").runs;
         let ends = claimed.into_iter().map(|claimed| {
             let outcome = Outcome::Completed { output: None };
             let finished = transition::finish(&claimed.head, outcome, &Backoff::default(), now(), 0.0).expect("runs");
@@ -433,7 +435,8 @@ async fn what_is_pruned_is_gone_for_good_and_its_space_is_given_back() {
 
 #[tokio::test]
 async fn what_is_exported_can_be_imported() {
-    let subject = Subject::new(open(&MemoryLog::new()), ());
+    let exported = MemoryLog::new();
+    let subject = Subject::new(move || open(&exported), ());
     let (_, end) = play(&subject, 3, 250).await;
     let records: Vec<Record> =
         subject.store().export().await.expect("exports").collect::<Result<_, _>>().expect("reads");

@@ -9,13 +9,14 @@ use clap::Args;
 use jobmill_core::Job;
 use jobmill_core::job::Setting;
 use jobmill_core::time::format_duration;
+use jobmill_server::SettingsView;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Context;
 use super::jobs::delays;
-use crate::api::JobView;
+use super::{Context, flow_settings};
+use crate::api::{JobView, SettingView};
 use crate::config::arguments::{ConfigFile, Places};
 use crate::examine::{Examined, Examiner};
 use crate::failure::{Exit, Failure};
@@ -34,7 +35,10 @@ pub(crate) struct Check {
 }
 
 /// What is compared: every member by its name, as JSON.
-type Members = BTreeMap<&'static str, Value>;
+type Members = BTreeMap<String, Value>;
+
+/// The settings by their name, as a server would show them.
+type Settings = BTreeMap<String, SettingView>;
 
 #[derive(Serialize)]
 struct Report {
@@ -43,6 +47,8 @@ struct Report {
     size: u64,
     imports: Vec<String>,
     members: Members,
+    #[serde(skip)]
+    settings: Settings,
     /// The loaded version; null when there is none, or no server to ask.
     loaded_version: Option<String>,
     changes: Vec<Change>,
@@ -50,7 +56,7 @@ struct Report {
 
 #[derive(Debug, PartialEq, Serialize)]
 struct Change {
-    member: &'static str,
+    member: String,
     before: Value,
     after: Value,
 }
@@ -60,7 +66,8 @@ impl Check {
         let loaded = Places { file: self.config, ..Places::default() }.load("check", &[])?;
         let examined = Examiner::new(loaded.config.jobs)?.examine(&self.file)?;
         let serving = serving(context, examined.job.id.as_str());
-        let members = members(&examined);
+        let settings = settings(&examined.job)?;
+        let members = members(&examined, &settings);
         let changes = serving.as_ref().map(|view| changes(&members_of(view), &members)).unwrap_or_default();
         let report = Report {
             id: examined.job.id.to_string(),
@@ -68,6 +75,7 @@ impl Check {
             size: examined.size,
             imports: examined.imports.clone(),
             members,
+            settings,
             loaded_version: serving.and_then(|view| view.version),
             changes,
         };
@@ -83,55 +91,53 @@ fn serving(context: &Context, id: &str) -> Option<JobView> {
     context.client().ok()?.get(&["jobs", id], &[]).ok()?.read().ok()
 }
 
-fn members(examined: &Examined) -> Members {
+fn settings(job: &Job) -> Result<Settings, Failure> {
+    let view = serde_json::to_value(SettingsView::from(job)).and_then(serde_json::from_value);
+    view.map_err(|error| Failure::new("check", format!("the settings can't be shown: {error}")))
+}
+
+fn members(examined: &Examined, settings: &Settings) -> Members {
     let job = &examined.job;
     let triggers: Vec<String> = job.triggers.iter().map(ToString::to_string).collect();
     let document = |json: &Option<jobmill_core::Json>| json.as_ref().and_then(|json| json.to_value().ok()).into();
-    BTreeMap::from([
+    let described = [
         ("title", job.title.clone().into()),
         ("description", job.description.clone().into()),
         ("triggers", triggers.into()),
         ("imports", examined.imports.clone().into()),
-        ("queue", job.queue.value.to_string().into()),
-        ("priority", job.priority.value.into()),
-        ("retries", job.retries.value.into()),
-        ("backoff", serde_json::to_value(job.backoff.value).unwrap_or_default()),
-        ("timeout", format_duration(job.timeout.value).into()),
         ("payload-schema", document(&job.payload_schema)),
         ("payload-example", document(&job.payload_example)),
-    ])
+    ];
+    with_settings(described, settings)
 }
 
 fn members_of(view: &JobView) -> Members {
     let triggers: Vec<String> = view.triggers.iter().map(ToString::to_string).collect();
-    let setting = |name: &str| {
-        let setting = view.settings.as_ref().and_then(|settings| settings.get(name));
-        setting.map(|setting| setting.value.clone()).unwrap_or_default()
-    };
     let document = |raw: &Option<Box<serde_json::value::RawValue>>| {
         raw.as_ref().and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok()).into()
     };
-    BTreeMap::from([
+    let described = [
         ("title", view.title.clone().into()),
         ("description", view.description.clone().into()),
         ("triggers", triggers.into()),
         ("imports", view.imports.clone().into()),
-        ("queue", setting("queue")),
-        ("priority", setting("priority")),
-        ("retries", setting("retries")),
-        ("backoff", setting("backoff")),
-        ("timeout", setting("timeout")),
         ("payload-schema", document(&view.payload_schema)),
         ("payload-example", document(&view.payload_example)),
-    ])
+    ];
+    with_settings(described, view.settings.as_ref().unwrap_or(&Settings::new()))
+}
+
+fn with_settings<const N: usize>(described: [(&str, Value); N], settings: &Settings) -> Members {
+    let settings = settings.iter().map(|(name, setting)| (name.clone(), setting.value.clone()));
+    described.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(settings).collect()
 }
 
 fn changes(before: &Members, after: &Members) -> Vec<Change> {
-    let names: BTreeSet<&&'static str> = before.keys().chain(after.keys()).collect();
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let of = |members: &Members, name: &str| members.get(name).cloned().unwrap_or_default();
     names
         .into_iter()
-        .map(|name| Change { member: name, before: of(before, name), after: of(after, name) })
+        .map(|name| Change { member: name.clone(), before: of(before, name), after: of(after, name) })
         .filter(|change| change.before != change.after)
         .collect()
 }
@@ -141,14 +147,17 @@ fn described(examined: &Examined, report: &Report) -> String {
     let lines = |words: Vec<String>| (!words.is_empty()).then(|| words.join("\n"));
     let size = output::size(examined.size);
     let mut text = format!("{}  {}  ({size}, version {})\n", job.id.bold(), "✓ valid".green(), examined.version);
-    text.push_str(&output::pairs(&[
+    let mut pairs = vec![
         ("  title", Some(output::visible(&job.title))),
         ("  imports", lines(examined.imports.clone())),
         ("  triggers", lines(job.triggers.iter().map(ToString::to_string).collect())),
         ("  queue", Some(with_source(&job.queue, &format!("{}, priority {}", job.queue.value, job.priority.value)))),
         ("  retries", Some(retries(job))),
         ("  timeout", Some(with_source(&job.timeout, &format_duration(job.timeout.value)))),
-    ]));
+    ];
+    let flow: Vec<_> = flow_settings::lines(&report.settings).into_iter().map(indented).collect();
+    pairs.extend(flow.iter().map(|(label, words)| (label.as_str(), words.clone())));
+    text.push_str(&output::pairs(&pairs));
     match &report.loaded_version {
         None => {}
         Some(version) if *version == report.version => text.push_str("\n  this version is loaded"),
@@ -165,6 +174,10 @@ fn described(examined: &Examined, report: &Report) -> String {
         }
     }
     text
+}
+
+fn indented((label, words): (&str, Option<String>)) -> (String, Option<String>) {
+    (format!("  {label}"), words)
 }
 
 fn retries(job: &Job) -> String {
@@ -191,16 +204,34 @@ fn shown(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jobmill_core::job::descriptor::Concurrency;
+    use jobmill_core::{Descriptor, JobOverrides};
+
     use super::*;
 
     #[test]
     fn only_what_differs_is_a_change() {
-        let before = Members::from([("retries", 3.into()), ("title", "Welcome".into()), ("queue", "default".into())]);
-        let after = Members::from([("retries", 5.into()), ("title", "Welcome".into())]);
+        let title = [("title", "Welcome".into())];
+        let setting = |name: &str, value| (name.to_owned(), SettingView { value, source: "component".to_owned() });
+        let before = Settings::from([setting("retries", 3.into()), setting("queue", "default".into())]);
+        let after = Settings::from([setting("retries", 5.into())]);
         let expected = [
-            Change { member: "queue", before: "default".into(), after: Value::Null },
-            Change { member: "retries", before: 3.into(), after: 5.into() },
+            Change { member: "queue".to_owned(), before: "default".into(), after: Value::Null },
+            Change { member: "retries".to_owned(), before: 3.into(), after: 5.into() },
         ];
-        assert_eq!(changes(&before, &after), expected);
+        assert_eq!(changes(&with_settings(title.clone(), &before), &with_settings(title, &after)), expected);
+    }
+
+    #[test]
+    fn a_limit_that_a_component_asks_for_is_a_change() {
+        let descriptor = Descriptor { id: "ship".to_owned(), title: "Ship".to_owned(), ..Descriptor::default() };
+        let limited = Descriptor { concurrency: vec![Concurrency { limit: 2, key: None }], ..descriptor.clone() };
+        let members = |descriptor: Descriptor| {
+            let job = Job::new(descriptor, &JobOverrides::default()).expect("a job");
+            with_settings([], &settings(&job).expect("they can be shown"))
+        };
+        let after = serde_json::json!([{ "limit": 2 }]);
+        let expected = Change { member: "concurrency".to_owned(), before: Value::Array(vec![]), after };
+        assert_eq!(changes(&members(descriptor), &members(limited)), [expected]);
     }
 }

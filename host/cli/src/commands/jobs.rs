@@ -1,17 +1,18 @@
 //! `jobmill jobs`: what is loaded, from which file, in which version, with which settings.
-//! It loads nothing; the hopper does.
+//! It pauses them and lets them go on. It loads nothing; the hopper does.
 
 use std::fmt::Write as _;
 
 use clap::Subcommand;
 use comfy_table::{Cell, Color};
-use jobmill_core::Backoff;
+use jobmill_core::{Backoff, JobId, Timestamp};
+use serde::Serialize;
 
-use super::Context;
-use crate::api::{JobView, SettingView};
+use super::{Context, flow_settings};
+use crate::api::{BreakerView, JobView, SettingView};
 use crate::client::{Page, read};
 use crate::failure::{Exit, Failure};
-use crate::{machine, output};
+use crate::{machine, operator, output};
 
 /// The loaded jobs
 #[derive(Debug, Subcommand)]
@@ -24,6 +25,23 @@ pub(crate) enum Jobs {
         #[arg(value_name = "JOB")]
         job: String,
     },
+    /// Let none of its runs begin; those under way go on
+    Pause {
+        /// The job's id
+        #[arg(value_name = "JOB")]
+        job: JobId,
+    },
+    /// Let a job go on that was paused, by somebody or by its breaker
+    Resume {
+        /// The job's id
+        #[arg(value_name = "JOB")]
+        job: JobId,
+    },
+}
+
+#[derive(Serialize)]
+struct Operator {
+    by: String,
 }
 
 impl Jobs {
@@ -31,6 +49,8 @@ impl Jobs {
         match self {
             Self::List => list(context)?,
             Self::Show { job } => show(&job, context)?,
+            Self::Pause { job } => change(&job, "pause", context)?,
+            Self::Resume { job } => change(&job, "resume", context)?,
         }
         Ok(Exit::Done)
     }
@@ -69,6 +89,10 @@ fn row(job: &JobView) -> Vec<Cell> {
 
 fn status_cell(job: &JobView) -> Cell {
     match (job.status.as_str(), &job.error) {
+        _ if job.pause.paused => Cell::new("‖ paused").fg(Color::Yellow),
+        _ if job.breaker.as_ref().is_some_and(|breaker| breaker.state != "closed") => {
+            Cell::new("‖ breaker").fg(Color::Yellow)
+        }
         ("loaded", None) => Cell::new("✓ loaded").fg(Color::Green),
         // The last good version serves on beside a newer file that is broken.
         ("loaded", Some(_)) => Cell::new("! loaded").fg(Color::Yellow),
@@ -80,18 +104,24 @@ fn status_cell(job: &JobView) -> Cell {
 fn show(job: &str, context: &Context) -> Result<(), Failure> {
     let answer = context.client()?.get(&["jobs", job], &[])?;
     let job: JobView = answer.read()?;
-    context.output.document(&answer.text, || described(&job))
+    context.output.document(&answer.text, || described(&job, machine::now()))
 }
 
-fn described(job: &JobView) -> String {
-    let now = machine::now();
+fn change(job: &JobId, verb: &str, context: &Context) -> Result<(), Failure> {
+    let answer = context.client()?.post(&["jobs", job.as_str(), verb], &Operator { by: operator::name() })?;
+    let view: JobView = answer.read()?;
+    let status = view.pause.of(machine::now()).unwrap_or_else(|| view.status.clone());
+    context.output.document(&answer.text, || format!("{job} is {status}"))
+}
+
+fn described(job: &JobView, now: Timestamp) -> String {
     let joined = |words: Vec<String>| (!words.is_empty()).then(|| words.join("\n"));
     let setting = |name: &str| job.settings.as_ref().and_then(|settings| settings.get(name));
-    output::pairs(&[
+    let mut pairs = vec![
         ("job", job.id.clone()),
         ("title", job.title.as_deref().map(output::visible)),
         ("description", job.description.as_deref().map(output::visible)),
-        ("status", Some(job.status.clone())),
+        ("status", Some(status_words(job, now))),
         ("error", job.error.as_deref().map(output::visible)),
         ("broken since", job.broken_since.map(|since| output::exact(since, now))),
         ("version", job.version.clone()),
@@ -103,9 +133,28 @@ fn described(job: &JobView) -> String {
         ("retries", setting("retries").map(with_source)),
         ("backoff", setting("backoff").map(|backoff| schedule(backoff, job.retries.unwrap_or_default()))),
         ("timeout", setting("timeout").map(with_source)),
-        ("imports", joined(job.imports.clone())),
-        ("example", job.payload_example.as_ref().map(|example| output::visible(example.get()))),
-    ])
+    ];
+    pairs.extend(job.settings.iter().flat_map(flow_settings::lines));
+    pairs.push(("imports", joined(job.imports.clone())));
+    pairs.push(("example", job.payload_example.as_ref().map(|example| output::visible(example.get()))));
+    output::pairs(&pairs)
+}
+
+/// What is loaded, and what keeps its runs from beginning, a line each.
+fn status_words(job: &JobView, now: Timestamp) -> String {
+    let breaker = job.breaker.as_ref().map(|breaker| breaker_words(breaker, now));
+    [Some(job.status.clone()), job.pause.of(now), breaker].into_iter().flatten().collect::<Vec<_>>().join("\n")
+}
+
+fn breaker_words(breaker: &BreakerView, now: Timestamp) -> String {
+    match (breaker.state.as_str(), breaker.until.filter(|until| *until > now)) {
+        ("open", until) => {
+            let tried = until.map_or_else(|| "now".to_owned(), |until| output::relative(until, now));
+            format!("breaker open: too many attempts failed; the next is tried {tried}")
+        }
+        ("trying", _) => "breaker open: one run is tried, and the others wait for how it ends".to_owned(),
+        (state, _) => format!("breaker {state}"),
+    }
 }
 
 fn with_source(setting: &SettingView) -> String {
@@ -154,5 +203,39 @@ mod tests {
         assert_eq!(delays(&Backoff::default(), 3), "1 s, 2 s, 4 s, gives up after 7 s");
         assert_eq!(delays(&Backoff::default(), 0), "no retry");
         assert!(delays(&Backoff::default(), 20).contains("2 min 8 s, …, gives up after "));
+    }
+
+    #[test]
+    fn a_job_is_shown_with_the_limits_that_somebody_set() {
+        let job: JobView = serde_json::from_value(serde_json::json!({
+            "id": "ship", "status": "loaded",
+            "settings": {
+                "retries": { "value": 3, "source": "default" },
+                "concurrency": { "value": [{ "limit": 2, "key": "/id" }], "source": "component" },
+                "rate_limit": { "value": null, "source": "configuration" },
+                "expires": { "value": null, "source": "default" },
+            },
+        }))
+        .expect("a job");
+        let text = anstream::adapter::strip_str(&described(&job, machine::now())).to_string();
+        assert!(text.contains("concurrency  2 at once for each /id  (component)\n"), "{text}");
+        assert!(text.contains("rate limit   off  (configuration)"), "{text}");
+        assert!(text.contains("retries      3  (default)\n") && !text.contains("expires"), "{text}");
+    }
+
+    #[test]
+    fn a_paused_job_is_shown_with_who_paused_it_and_how_its_breaker_stands() {
+        let job: JobView = serde_json::from_value(serde_json::json!({
+            "id": "ship", "status": "loaded",
+            "paused": true, "paused_by": "anna@shop-1", "paused_at": "2026-03-01T09:00:00.000Z",
+            "breaker": { "state": "open", "until": "2026-03-01T09:05:23.000Z" },
+        }))
+        .expect("a job");
+        let now = "2026-03-01T09:05:00.000Z".parse().expect("a time");
+        let text = anstream::adapter::strip_str(&described(&job, now)).to_string();
+        let status = "status  loaded\n        paused by anna@shop-1, 5 min ago\n        \
+                      breaker open: too many attempts failed; the next is tried in 23.0 s";
+        assert!(text.contains(status), "{text}");
+        assert_eq!(row(&job)[1].content(), "‖ paused");
     }
 }

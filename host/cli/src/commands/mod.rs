@@ -10,12 +10,15 @@ pub(crate) mod dead;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod emit;
+mod flow_settings;
 pub(crate) mod jobs;
 pub(crate) mod mail;
 pub(crate) mod new;
 pub(crate) mod orders;
+pub(crate) mod queues;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod schedule;
 pub(crate) mod store;
 pub(crate) mod up;
 
@@ -57,8 +60,10 @@ pub(crate) fn carry_out(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Run(run) => run.carry_out(context),
         Command::Emit(emit) => emit.carry_out(context),
         Command::Jobs(jobs) => jobs.carry_out(context),
+        Command::Queues(queues) => queues.carry_out(context),
         Command::Runs(runs) => runs.carry_out(context),
         Command::Dead(dead) => dead.carry_out(context),
+        Command::Schedule(schedule) => schedule.carry_out(context),
         Command::Mail(mail) => mail.carry_out(context),
         Command::Orders(orders) => orders.carry_out(context),
         Command::Store(store) => store.carry_out(context),

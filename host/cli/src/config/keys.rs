@@ -10,6 +10,8 @@ pub(crate) enum Kind {
     Whole,
     /// A number.
     Number,
+    /// A list, as the file would write it.
+    List,
     /// Text, or where the text is: `{ file = "…" }`, `{ env = "…" }`. Never shown.
     Secret,
 }
@@ -50,6 +52,8 @@ pub(crate) const KEYS: &[Key] = &[
     key("retention.completed", Kind::Text, Some("\"30d\"")),
     key("retention.cancelled", Kind::Text, Some("\"30d\"")),
     key("retention.dead", Kind::Text, Some("\"180d\"")),
+    key("limits.waiting", Kind::Whole, Some("2_000_000")),
+    key("queues.*.concurrency", Kind::Whole, None),
     key("jobs.*.queue", Kind::Text, None),
     key("jobs.*.priority", Kind::Whole, None),
     key("jobs.*.retries", Kind::Whole, None),
@@ -60,6 +64,27 @@ pub(crate) const KEYS: &[Key] = &[
     key("jobs.*.backoff.factor", Kind::Number, None),
     key("jobs.*.backoff.max", Kind::Text, None),
     key("jobs.*.backoff.jitter", Kind::Number, None),
+    key("jobs.*.concurrency", Kind::List, None),
+    key("jobs.*.rate_limit", Kind::Text, None),
+    key("jobs.*.rate_limit.limit", Kind::Whole, None),
+    key("jobs.*.rate_limit.period", Kind::Text, None),
+    key("jobs.*.rate_limit.key", Kind::Text, None),
+    key("jobs.*.debounce", Kind::Text, None),
+    key("jobs.*.debounce.period", Kind::Text, None),
+    key("jobs.*.debounce.max_wait", Kind::Text, None),
+    key("jobs.*.debounce.key", Kind::Text, None),
+    key("jobs.*.unique_key", Kind::Text, None),
+    key("jobs.*.unique_for", Kind::Text, None),
+    key("jobs.*.unique_states", Kind::Text, None),
+    key("jobs.*.cron", Kind::List, None),
+    key("jobs.*.cron_catch_up", Kind::Text, None),
+    key("jobs.*.expires", Kind::Text, None),
+    key("jobs.*.cancel_on", Kind::List, None),
+    key("jobs.*.max_waiting", Kind::Whole, None),
+    key("jobs.*.breaker.failures", Kind::Number, None),
+    key("jobs.*.breaker.window", Kind::Text, None),
+    key("jobs.*.breaker.min_attempts", Kind::Whole, None),
+    key("jobs.*.breaker.pause", Kind::Text, None),
 ];
 
 /// What every variable begins with.

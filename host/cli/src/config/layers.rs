@@ -122,14 +122,14 @@ impl Layer {
     }
 }
 
-/// `JOBMILL_JOBS__WELCOME_EMAIL__RETRIES` is `jobs.welcome-email.retries`: job ids have no underscore.
+/// `JOBMILL_JOBS__WELCOME_EMAIL__RETRIES` is `jobs.welcome-email.retries`: ids of jobs and names of queues have no underscore.
 fn variable_path(name: &str) -> Vec<String> {
     let path = name.trim_start_matches(keys::PREFIX).to_lowercase();
     let mut path: Vec<String> = path.split("__").map(str::to_owned).collect();
-    if path.first().is_some_and(|section| section == "jobs")
-        && let Some(job) = path.get_mut(1)
+    if path.first().is_some_and(|section| ["jobs", "queues"].contains(&section.as_str()))
+        && let Some(name) = path.get_mut(1)
     {
-        *job = job.replace('_', "-");
+        *name = name.replace('_', "-");
     }
     path
 }
@@ -140,6 +140,10 @@ fn variable_value(name: &str, text: &str, kind: Kind) -> Result<Value, Failure> 
         Kind::Text | Kind::Secret => Ok(Value::from(text)),
         Kind::Whole => text.trim().parse::<i64>().map(Value::from).map_err(|_| refuse("a whole number")),
         Kind::Number => text.trim().parse::<f64>().map(Value::from).map_err(|_| refuse("a number")),
+        Kind::List => match toml_value(text) {
+            Some(list @ Value::Array(..)) => Ok(list),
+            _ => Err(refuse("a list as jobmill.toml would write it")),
+        },
     }
 }
 

@@ -13,7 +13,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,6 +53,11 @@ pub(crate) struct Config {
     _orders: OrdersSection,
     /// How long runs are kept.
     retention: RetentionSection,
+    /// How much is taken on.
+    limits: LimitsSection,
+    /// The lanes that runs wait in.
+    #[serde(default)]
+    queues: BTreeMap<JobId, QueueSection>,
     /// Tunables over what the components say.
     #[serde(default)]
     pub(crate) jobs: BTreeMap<JobId, JobOverrides>,
@@ -179,6 +184,20 @@ enum OrderSource {
     Embedded,
 }
 
+/// `[limits]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsSection {
+    waiting: NonZeroU32,
+}
+
+/// `[queues.NAME]`. A queue is named as a job is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueueSection {
+    concurrency: Option<NonZeroU32>,
+}
+
 /// A configuration with where its values are from.
 #[derive(Debug)]
 pub(crate) struct Loaded {
@@ -213,10 +232,12 @@ impl Loaded {
         for key in keys::KEYS.iter().filter(|key| !key.path.contains('*')) {
             shown.push(self.line(key.path, key.kind == keys::Kind::Secret));
         }
-        if let Ok(Value::Dict(_, jobs)) = self.layers.find_value("jobs") {
-            let mut paths = Vec::new();
-            leaves(&jobs, "jobs", &mut paths);
-            shown.extend(paths.iter().map(|path| self.line(path, false)));
+        for section in ["queues", "jobs"] {
+            if let Ok(Value::Dict(_, named)) = self.layers.find_value(section) {
+                let mut paths = Vec::new();
+                leaves(&named, section, &mut paths);
+                shown.extend(paths.iter().map(|path| self.line(path, false)));
+            }
         }
         shown
     }
@@ -248,9 +269,9 @@ fn leaves(values: &Dict, path: &str, found: &mut Vec<String>) {
     }
 }
 
-/// A value as the file would say it: what lies in a table is shown by its own line, and the rest JSON and TOML write alike.
+/// A value as the file would say it.
 fn written(value: &Value) -> String {
-    serde_json::to_string(value).unwrap_or_default()
+    toml::Value::try_from(value).map(|value| value.to_string()).unwrap_or_default()
 }
 
 impl Config {
@@ -262,6 +283,17 @@ impl Config {
     /// How long final runs are kept.
     pub(crate) fn retention(&self) -> Retention {
         self.retention.into()
+    }
+
+    /// Runs that may wait, over all jobs.
+    pub(crate) fn waiting(&self) -> u32 {
+        self.limits.waiting.get()
+    }
+
+    /// Attempts of a queue that may be under way at once; queues that are not named here have no limit of their own.
+    pub(crate) fn queue_limits(&self) -> BTreeMap<String, u32> {
+        let limit = |(name, queue): (&JobId, &QueueSection)| Some((name.to_string(), queue.concurrency?.get()));
+        self.queues.iter().filter_map(limit).collect()
     }
 
     /// The same, with everything that it writes in `directory` and mail that does not leave it.

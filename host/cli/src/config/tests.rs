@@ -3,6 +3,10 @@
 
 use std::time::Duration;
 
+use jobmill_core::flow::{BreakerSettings, CancelOn, CatchUp, Concurrency, Debounce, Pointer, RateLimit, UniqueStates};
+use jobmill_core::job::Switch;
+use jobmill_core::limits;
+
 use super::layers::{FILE_NAME, Sources};
 use super::*;
 use crate::failure::Exit;
@@ -104,6 +108,112 @@ fn short_variables_and_those_of_jobs_reach_their_keys() {
     assert_eq!(source(&loaded, "jobs.welcome-email.retries").0.as_deref(), Some("7"));
 }
 
+fn job(loaded: &Loaded, id: &str) -> JobOverrides {
+    loaded.config.jobs[&id.parse::<JobId>().expect("an id")].clone()
+}
+
+#[test]
+fn every_tunable_of_a_job_is_read() {
+    let file = r#"
+[jobs.ship]
+concurrency = [{ limit = 1, key = "/customer/id" }, { limit = 10 }]
+rate_limit = { limit = 100, period = "1m", key = "/customer/id" }
+debounce = { period = "10s", max_wait = "1m" }
+unique_key = "/order/id"
+unique_for = "1h"
+unique_states = "unfinished"
+cron = ["0 9 * * MON"]
+cron_catch_up = "skip"
+expires = "2h"
+cancel_on = [{ event = "order/cancelled", match = "/order/id" }]
+max_waiting = 500
+breaker = { failures = 0.5, window = "1m", min_attempts = 20, pause = "30s" }
+"#;
+    let loaded = Setup::new(file).load();
+    let pointer = |text: &str| Pointer::try_from(text.to_owned()).expect("a pointer");
+    let customer = || Some(pointer("/customer/id"));
+    let seconds = Duration::from_secs;
+    let expected = JobOverrides {
+        concurrency: Some(vec![Concurrency { limit: 1, key: customer() }, Concurrency { limit: 10, key: None }]),
+        rate_limit: Some(Switch::On(RateLimit { limit: 100, period: seconds(60), key: customer() })),
+        debounce: Some(Switch::On(Debounce { period: seconds(10), max_wait: Some(seconds(60)), key: None })),
+        unique_key: Some(Switch::On(pointer("/order/id"))),
+        unique_for: Some(seconds(3_600)),
+        unique_states: Some(UniqueStates::Unfinished),
+        cron: Some(vec!["0 9 * * MON".to_owned()]),
+        cron_catch_up: Some(CatchUp::Skip),
+        expires: Some(seconds(7_200)),
+        cancel_on: Some(vec![CancelOn { event: "order/cancelled".to_owned(), pointer: pointer("/order/id") }]),
+        max_waiting: Some(500),
+        breaker: Some(BreakerSettings { failures: 0.5, window: seconds(60), min_attempts: 20, pause: seconds(30) }),
+        ..JobOverrides::default()
+    };
+    assert_eq!(job(&loaded, "ship"), expected);
+    let shown = |key: &str| source(&loaded, key).0.unwrap_or_default();
+    assert_eq!(shown("jobs.ship.concurrency"), "[{ key = \"/customer/id\", limit = 1 }, { limit = 10 }]");
+    assert_eq!(shown("jobs.ship.rate_limit.period"), "\"1m\"");
+    assert_eq!(shown("jobs.ship.breaker.failures"), "0.5");
+}
+
+#[test]
+fn a_variable_sets_a_list_and_switches_off() {
+    let loaded = Setup::new("[jobs.ship-it]\nrate_limit = { limit = 1, period = \"1s\" }\n")
+        .variable("JOBMILL_JOBS__SHIP_IT__CONCURRENCY", "[{ limit = 2 }]")
+        .variable("JOBMILL_JOBS__SHIP_IT__CRON", "[]")
+        .variable("JOBMILL_JOBS__SHIP_IT__RATE_LIMIT", "off")
+        .variable("JOBMILL_JOBS__SHIP_IT__DEBOUNCE__PERIOD", "10s")
+        .load();
+    let job = job(&loaded, "ship-it");
+    assert_eq!(job.concurrency, Some(vec![Concurrency { limit: 2, key: None }]));
+    assert_eq!((job.cron, job.rate_limit), (Some(vec![]), Some(Switch::Off)));
+    let period = Duration::from_secs(10);
+    assert_eq!(job.debounce, Some(Switch::On(Debounce { period, max_wait: None, key: None })));
+    for text in ["2", "[{ limit = 2 }", "off"] {
+        let said = Setup::new("").variable("JOBMILL_JOBS__SHIP__CONCURRENCY", text).refused();
+        assert!(said.contains("JOBMILL_JOBS__SHIP__CONCURRENCY") && said.contains("a list"), "{said}");
+    }
+}
+
+#[test]
+fn a_tunable_that_cannot_be_used_is_named_with_its_place() {
+    let refused = |line: &str, place: &str, reason: &str| {
+        let text = Setup::new(&format!("[jobs.ship]\n{line}\n")).refused();
+        assert!(text.contains(place) && text.contains(reason), "{text}");
+    };
+    refused("concurrency = [{ limit = 1, keys = \"/id\" }]", "jobs.ship.concurrency.0", "\"keys\"");
+    refused("concurrency = [{ key = \"/id\" }]", "jobs.ship.concurrency.0", "\"limit\" is missing");
+    refused("concurrency = [{ limit = 1, key = \"id\" }]", "jobs.ship.concurrency.0.key", "no JSON Pointer");
+    refused("rate_limit = { limit = -1, period = \"1m\" }", "jobs.ship.rate_limit.limit", "-1");
+    refused("rate_limit = { limit = 1, per = \"1m\" }", "jobs.ship.rate_limit.per", "did you mean");
+    refused("rate_limit = \"none\"", "jobs.ship.rate_limit", "or \"off\"");
+    refused("unique_key = \"id\"", "jobs.ship.unique_key", "or \"off\"");
+    refused("unique_states = \"some\"", "jobs.ship.unique_states", "\"all\" or \"unfinished\"");
+    refused("breaker = { failures = 0.5 }", "jobs.ship.breaker", "\"window\" is missing");
+    refused("cancel_on = [{ event = \"a\" }]", "jobs.ship.cancel_on.0", "\"match\" is missing");
+}
+
+#[test]
+fn queues_and_what_waits_have_their_limits() {
+    let defaults = Setup::new("").load();
+    assert_eq!(defaults.config.waiting(), limits::WAITING_DEFAULT);
+    assert!(defaults.config.queue_limits().is_empty());
+    let loaded = Setup::new("[limits]\nwaiting = 10\n[queues.slow]\nconcurrency = 4\n[queues.mail]\n")
+        .variable("JOBMILL_QUEUES__VERY_SLOW__CONCURRENCY", "1")
+        .load();
+    assert_eq!(loaded.config.waiting(), 10);
+    assert_eq!(loaded.config.queue_limits(), BTreeMap::from([("slow".to_owned(), 4), ("very-slow".to_owned(), 1)]));
+    assert_eq!(source(&loaded, "queues.slow.concurrency").0.as_deref(), Some("4"));
+    for (file, place) in [
+        ("[limits]\nwaiting = 0\n", "limits.waiting"),
+        ("[queues.slow]\nconcurrency = 0\n", "queues.slow.concurrency"),
+        ("[queues.slow]\nlimit = 1\n", "queues.slow.limit"),
+        ("[queues.\"A B\"]\nconcurrency = 1\n", "queues"),
+    ] {
+        let text = Setup::new(file).refused();
+        assert!(text.contains(place), "{text}");
+    }
+}
+
 #[test]
 fn a_value_of_the_wrong_kind_is_named_with_its_place() {
     let text = Setup::new("[engine]\nconcurrency = \"many\"\n").refused();
@@ -200,7 +310,8 @@ fn every_key_and_every_example_of_the_commented_file_can_be_used() {
     for at in examples {
         let mut text = String::new();
         for (position, line) in COMMENTED.lines().enumerate() {
-            let section = line.starts_with("# [jobs.").then(|| line.trim_start_matches("# "));
+            let named = line.starts_with("# [jobs.") || line.starts_with("# [queues.");
+            let section = named.then(|| line.trim_start_matches("# "));
             let shown = if position == at { example(line) } else { None };
             text.push_str(section.or(shown).unwrap_or(line));
             text.push('\n');

@@ -109,6 +109,8 @@ pub(crate) fn compose(config: &Config, data: DataDirectory, purpose: &Purpose) -
             shutdown_grace: config.engine.shutdown_grace,
             overrides: config.jobs.clone(),
             retention: config.retention(),
+            queues: config.queue_limits(),
+            waiting: config.waiting(),
         },
         store,
         Arc::new(runtime),

@@ -8,10 +8,10 @@ use futures::future::BoxFuture;
 use jobmill_core::journal::{Entry, EntryKind};
 use jobmill_core::order::Order;
 use jobmill_core::transition::Refused;
-use jobmill_core::{RunHead, RunId, RunState, Timestamp};
+use jobmill_core::{JobId, RunHead, RunId, RunState, Timestamp};
 use jobmill_store::{
-    BulkOutcome, DeadFilter, Enqueued, LeaseReference, NewEvent, NewRun, Published, RecordError, Retention, RunFilter,
-    Store, StoreError,
+    BulkOutcome, DeadFilter, Enqueued, JobControl, LeaseReference, NewEvent, NewRun, Pause, Published, QueueChange,
+    QueueControl, RecordError, Retention, RunFilter, Store, StoreError,
 };
 
 use crate::findings::Findings;
@@ -32,6 +32,9 @@ pub(crate) enum Ask {
     PutOrder(Box<Order>),
     ClearMail,
     Prune(Retention),
+    ControlQueue(String, QueueChange),
+    /// Who pauses a job; none lets it go on.
+    ControlJob(JobId, Option<Pause>),
     /// An attempt of an earlier process, or one that has ended, writes its end.
     Late(LeaseReference, Vec<EntryKind>),
 }
@@ -46,6 +49,8 @@ pub(crate) enum Reply {
     Order(Order),
     Cleared,
     Pruned,
+    Queue(QueueControl),
+    Job(JobControl),
     Late(Result<RunHead, RecordError>),
 }
 
@@ -66,6 +71,16 @@ impl Client {
 }
 
 impl Ask {
+    /// The runs that it brings.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = &NewRun> {
+        let (enqueued, published) = match self {
+            Self::Enqueue(runs) => (runs.as_slice(), &[][..]),
+            Self::Publish(events) => (&[][..], events.as_slice()),
+            _ => (&[][..], &[][..]),
+        };
+        enqueued.iter().chain(published.iter().flat_map(|event| &event.runs))
+    }
+
     async fn put(self, store: &dyn Store, now: Timestamp) -> Result<Reply, StoreError> {
         Ok(match self {
             Self::Enqueue(runs) => Reply::Enqueued(store.enqueue(runs, now).await?),
@@ -78,6 +93,8 @@ impl Ask {
             Self::PutOrder(order) => Reply::Order(store.put_order(*order).await?),
             Self::ClearMail => store.clear_mail().await.map(|_| Reply::Cleared)?,
             Self::Prune(retention) => store.prune(retention, now).await.map(|_| Reply::Pruned)?,
+            Self::ControlQueue(name, change) => Reply::Queue(store.control_queue(name, change, now).await?),
+            Self::ControlJob(job, paused) => Reply::Job(store.control_job(job, paused).await?),
             Self::Late(lease, entries) => match store.finish(lease, entries, now).await {
                 Err(RecordError::Store(error)) => return Err(error),
                 answer => Reply::Late(answer),
@@ -98,7 +115,7 @@ impl Ask {
                 judge_change(*run, head, watch, findings, |kind| tells_requeue(kind, Some(*due)));
             }
             (Self::Cancel(run, _) | Self::Requeue(run, _), Reply::Changed(Some(Err(refused)))) => {
-                let so = |told: &Told| told.standings().any(|standing| standing.state == refused.state);
+                let so = |told: &Told| told.stood(|standing| standing.state == refused.state);
                 let holds = told_or_pruned(*run, durable, so) || refused.state == RunState::Running;
                 findings.require(holds, || format!("{run} was refused for a state that it never had: {refused}"));
             }
@@ -118,6 +135,19 @@ impl Ask {
             (Self::Late(lease, _), Reply::Late(answer)) => {
                 let is_lost = matches!(answer, Err(RecordError::LeaseLost(_)));
                 findings.require(is_lost, || format!("an end under the lost lease {lease:?} was taken: {answer:?}"));
+            }
+            (Self::ControlQueue(name, change), Reply::Queue(control)) => {
+                let is_done = change.paused.as_ref().is_none_or(|paused| paused.is_some() == control.paused.is_some())
+                    && change.concurrency.is_none_or(|limit| limit == control.concurrency);
+                findings.require(is_done && durable.controls.has_said_of_queue(name, control), || {
+                    format!("{self:?} was acknowledged with {control:?} and is not durable")
+                });
+            }
+            (Self::ControlJob(job, paused), Reply::Job(control)) => {
+                let is_done = paused.is_some() == control.paused.is_some();
+                findings.require(is_done && durable.controls.has_said_of_job(job, control), || {
+                    format!("{self:?} was acknowledged with {control:?} and is not durable")
+                });
             }
             (Self::Prune(_), Reply::Pruned) | (Self::ClearMail, Reply::Cleared) => {}
             _ => findings.report(|| format!("{self:?} was answered {reply:?}")),
@@ -166,58 +196,86 @@ fn judge_bulk(outcome: &BulkOutcome, durable: &Truth, findings: &Findings, tells
 }
 
 fn judge_enqueue(runs: &[NewRun], answers: &[Enqueued], watch: &Watch, findings: &Findings) {
-    let durable = &watch.durable;
     findings.require(runs.len() == answers.len(), || format!("{} enqueues, {} answers", runs.len(), answers.len()));
-    let conflicts = |with: RunId| {
-        let held = |told: &Told| {
-            let held = told.enqueued();
-            runs.iter()
-                .any(|run| held.is_some_and(|held| is_under(run, held) && held.request_digest != run.request_digest))
-        };
-        let in_batch = runs.iter().any(|run| run.id == with);
-        in_batch || told_or_pruned(with, durable, held)
-    };
-    for (run, answer) in runs.iter().zip(answers) {
-        match answer {
+    for (position, (run, answer)) in runs.iter().zip(answers).enumerate() {
+        let (head, holds) = match answer {
             Enqueued::Created(head) => {
-                let so = |told: &Told| told.enqueued().is_some_and(|kept| is_of(run, kept));
-                findings.require(head.id == run.id && told_or_pruned(run.id, durable, so), || {
-                    format!("the enqueue of {} was acknowledged and is not durable", run.id)
-                });
-                judge_head(head, watch, findings);
+                (head, head.id == run.id && was_taken(run, head.id, &runs[position + 1..], watch))
             }
-            Enqueued::Existing(head) => {
-                let so = |told: &Told| {
-                    let kept = told.enqueued();
-                    let same_key = |kept| is_under(run, kept) && kept.request_digest == run.request_digest;
-                    kept.is_some_and(|kept| if head.id == run.id { is_of(run, kept) } else { same_key(kept) })
-                };
-                findings.require(told_or_pruned(head.id, durable, so), || {
-                    format!("the enqueue of {} was answered with {}, which is another", run.id, head.id)
-                });
-                judge_head(head, watch, findings);
+            Enqueued::Debounced(head) => {
+                (head, run.flow.debounce.is_some() && was_taken(run, head.id, &runs[position + 1..], watch))
             }
-            Enqueued::Conflict(other) => findings.require(conflicts(*other), || {
-                format!("the enqueue of {} was refused for {other}, which holds no key of it", run.id)
-            }),
-        }
+            Enqueued::Existing(head) => (head, is_same(run, head.id, runs, watch)),
+            Enqueued::Conflict(other) => {
+                let holds = conflicts(runs, *other, &watch.durable);
+                findings.require(holds, || {
+                    format!("the enqueue of {} was refused for {other}, which holds no key of it", run.id)
+                });
+                continue;
+            }
+        };
+        findings.require(holds, || {
+            format!("the enqueue of {} was acknowledged with {answer:?}, and is not durable, or is another", run.id)
+        });
+        judge_head(head, watch, findings);
     }
 }
 
-/// Whether the request is for this enqueue.
-fn is_of(run: &NewRun, kept: &jobmill_core::journal::Enqueued) -> bool {
-    let keys = (&run.unique_key, &run.idempotency_key, &run.request_digest);
-    run.job == kept.job
-        && run.payload == kept.payload
-        && run.scheduled_at == kept.scheduled_at
-        && run.max_attempts == kept.max_attempts
-        && keys == (&kept.unique_key, &kept.idempotency_key, &kept.request_digest)
+/// Whether the run that is there has taken the request in, or one of the same batch that came after it.
+fn was_taken(run: &NewRun, id: RunId, later: &[NewRun], watch: &Watch) -> bool {
+    let value = |run: &NewRun| run.flow.debounce.as_ref().map(|debounce| debounce.value.clone());
+    let is_replaced = |it: &NewRun| run.flow.debounce.is_some() && it.job == run.job && value(it) == value(run);
+    told_or_pruned(id, &watch.durable, |told| {
+        let since = told.journal.first().map(|first| first.at).unwrap_or_default();
+        let is_in = told.enqueues().any(|kept| is_of(run, kept, since));
+        is_in || later.iter().any(|it| is_replaced(it) && told.enqueues().any(|kept| is_of(it, kept, since)))
+    })
 }
 
-/// Whether the request is under a key of this enqueue.
-fn is_under(run: &NewRun, kept: &jobmill_core::journal::Enqueued) -> bool {
-    let of_job = run.job == kept.job && run.unique_key.is_some() && run.unique_key == kept.unique_key;
-    of_job || (run.idempotency_key.is_some() && run.idempotency_key == kept.idempotency_key)
+/// Whether the run that is there holds a key of the request, or is its own.
+fn is_same(run: &NewRun, id: RunId, batch: &[NewRun], watch: &Watch) -> bool {
+    if id == run.id {
+        // What one of its own batch took the place of is not on record.
+        let is_there = |told: &Told| told.enqueued().is_some_and(|kept| kept.job == run.job);
+        return was_taken(run, id, batch, watch)
+            || (run.flow.debounce.is_some() && told_or_pruned(id, &watch.durable, is_there));
+    }
+    let digests = |told: &Told| {
+        let compared = told.digests(&run.job, run.unique_key.as_deref(), run.idempotency_key.as_deref());
+        let by_payload = told.digests(&run.job, run.unique_key.as_deref(), None);
+        compared.contains(&run.request_digest) || (run.flow.is_unique_by_payload && !by_payload.is_empty())
+    };
+    // A run that waits for quiet holds keys of requests of this batch, too.
+    let takes_in = |told: &Told| told.enqueued().and_then(Told::debounced_by).is_some() && batch.len() > 1;
+    told_or_pruned(id, &watch.durable, |told| digests(told) || takes_in(told))
+}
+
+/// Whether the run holds a key of one of these requests and is not the same.
+fn conflicts(runs: &[NewRun], with: RunId, durable: &Truth) -> bool {
+    let in_batch = runs.iter().any(|run| run.id == with) || runs.iter().any(|run| run.flow.debounce.is_some());
+    let is_other = |told: &Told, run: &NewRun| {
+        let digests = told.digests(&run.job, run.unique_key.as_deref(), run.idempotency_key.as_deref());
+        digests.iter().any(|digest| *digest != run.request_digest)
+    };
+    in_batch || told_or_pruned(with, durable, |told| runs.iter().any(|run| is_other(told, run)))
+}
+
+/// Whether the request is for this enqueue of a run that was first asked for at `since`.
+fn is_of(run: &NewRun, kept: &jobmill_core::journal::Enqueued, since: Timestamp) -> bool {
+    let keys = (&run.unique_key, &run.idempotency_key, &run.request_digest);
+    let max_wait = run.flow.debounce.as_ref().and_then(|debounce| debounce.max_wait);
+    let latest = max_wait.map_or(run.scheduled_at, |most| run.scheduled_at.min(since.after(most)));
+    let terms = kept.terms.clone().unwrap_or_default();
+    let flow = &run.flow;
+    run.job == kept.job
+        && run.payload == kept.payload
+        && (run.scheduled_at == kept.scheduled_at || latest == kept.scheduled_at)
+        && run.max_attempts == kept.max_attempts
+        && keys == (&kept.unique_key, &kept.idempotency_key, &kept.request_digest)
+        && (&flow.keys, flow.unique, &flow.marks) == (&terms.keys, terms.unique, &terms.marks)
+        && flow.debounce.as_ref().map(|debounce| &debounce.value)
+            == terms.debounce.as_ref().map(|debounce| &debounce.value)
+        && flow.expires.map(|span| kept.scheduled_at.after(span)) == terms.expires_at
 }
 
 fn judge_publish(events: &[NewEvent], answers: &[Published], durable: &Truth, findings: &Findings) {
@@ -227,15 +285,18 @@ fn judge_publish(events: &[NewEvent], answers: &[Published], durable: &Truth, fi
         let of_event = |told: &Told| {
             told.enqueued().and_then(|kept| kept.event.as_ref()).is_some_and(|reference| reference.id == *id)
         };
-        let there = answer.runs.iter().all(|run| told_or_pruned(*run, durable, of_event));
+        // A run that waits for quiet, or that holds a key, answers for events beside its own.
+        let may_join = |run: &NewRun| run.flow.debounce.is_some() || run.unique_key.is_some();
+        let joins = answer.replayed || event.runs.iter().any(may_join);
+        let there = answer.runs.iter().all(|run| told_or_pruned(*run, durable, |told| joins || of_event(told)));
         let gone = durable.pruned_events.contains(id) || answer.runs.iter().any(|run| durable.pruned.contains(run));
         findings.require(there && (durable.events.contains_key(id) || gone), || {
             format!("the event {id} was acknowledged and is not durable")
         });
         if !answer.replayed {
-            let mut asked: Vec<RunId> = event.runs.iter().map(|run| run.id).collect();
-            asked.sort_unstable();
-            findings.require(asked == answer.runs, || format!("the event {id} started {:?}", answer.runs));
+            let started = |run: &NewRun| answer.runs.contains(&run.id) || may_join(run);
+            let is_all = event.runs.iter().all(started) && answer.runs.len() <= event.runs.len();
+            findings.require(is_all, || format!("the event {id} started {:?}", answer.runs));
         }
     }
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use jobmill_core::journal::{EntryKind, EventReference, Finished};
 use jobmill_core::order::{Money, Order, OrderStatus};
 use jobmill_core::run::AttemptOutcome;
-use jobmill_core::{Clock as _, Json, RunId, RunState, Timestamp};
-use jobmill_store::{DeadFilter, NewEvent, NewRun, Retention, RunFilter};
+use jobmill_core::{Clock as _, JobId, Json, RunId, RunState, Timestamp};
+use jobmill_store::{Control, DeadFilter, NewEvent, NewRun, Pause, QueueChange, Retention, RunFilter, RunFlow};
 
 use crate::asks::{Ask, Client};
+use crate::policies::{Kind, event_name};
 use crate::scenario::Scenario;
 use crate::script::{ORDERS, payload};
 use crate::world::World;
@@ -36,11 +37,46 @@ impl World {
         if let Some(ask) = ask {
             self.put(ask);
         }
+        if self.scenario.policies.has(Kind::Operators) && self.control.one_in(5) {
+            let ask = self.control();
+            self.put(ask);
+        }
+    }
+
+    /// An operator says something of a queue or a job.
+    fn control(&self) -> Ask {
+        let chance = &self.control;
+        let job = chance.below(self.scenario.jobs);
+        let by = chance.one_in(2).then(|| format!("operator-{}", chance.below(3)));
+        if chance.one_in(2) {
+            let paused = by.map(|by| Pause { by, at: self.clock.now() });
+            return Ask::ControlJob(Scenario::job(job), paused);
+        }
+        let limit = u32::try_from(1 + chance.below(3)).unwrap_or(1);
+        let concurrency = chance.one_in(2).then(|| chance.one_in(2).then_some(limit));
+        let paused = chance.one_in(2).then_some(by);
+        Ask::ControlQueue(self.scenario.policies.queue_of(job), QueueChange { concurrency, paused })
+    }
+
+    /// Operators let everything go on that they stopped.
+    pub(crate) fn resume_all(&mut self) {
+        if !self.clients.is_empty() {
+            return;
+        }
+        let asks: Vec<Ask> = self.log.watch().durable.controls.all().filter_map(resumes).collect();
+        for ask in asks {
+            self.put(ask);
+        }
     }
 
     fn put(&mut self, ask: Ask) {
         let Some(life) = self.life.as_ref().filter(|life| life.is_serving()) else { return };
         self.findings.note(|| format!("asks {ask:?}"));
+        self.log.watch().bounds.extend(ask.runs().map(|run| (run.id, run.flow.waiting)));
+        if let Ask::Publish(events) = &ask {
+            let cancels = events.iter().map(|event| (event.reference.id.clone(), event.cancels.clone()));
+            self.log.watch().cancels.extend(cancels);
+        }
         self.clients.push(Client::new(ask, life.store().clone(), self.clock.now()));
         // It is in the store's queue from now on.
         self.poll_client(self.clients.len() - 1);
@@ -77,12 +113,13 @@ impl World {
         let idempotency_key = self.chance.one_in(6).then(|| format!("once-{}", self.chance.below(self.scenario.names)));
         // Requests under one key are mostly the same, and sometimes not.
         let digest = [u8::from(self.chance.one_in(5)); 32];
-        NewRun {
-            id: self.run_id(),
+        let (id, priority, plan) = (self.run_id(), self.chance.below(10), self.chance.below(100_000));
+        let run = NewRun {
+            id,
             job: Scenario::job(job),
             queue: "default".to_owned(),
-            priority: u8::try_from(self.chance.below(10)).unwrap_or(5),
-            payload: payload(self.chance.below(100_000)),
+            priority: u8::try_from(priority).unwrap_or(5),
+            payload: payload(plan),
             max_attempts: Scenario::retries(job) + 1,
             scheduled_at: if self.chance.one_in(3) { self.due() } else { self.clock.now() },
             tags: if self.chance.one_in(4) { vec!["marked".to_owned()] } else { Vec::new() },
@@ -90,30 +127,49 @@ impl World {
             unique_key,
             idempotency_key,
             rerun_of: None,
-        }
+            flow: RunFlow::default(),
+        };
+        self.controlled(run, job, plan)
+    }
+
+    /// The same request as the version of the job that is loaded, or was, makes it.
+    fn controlled(&self, run: NewRun, job: u64, plan: u64) -> NewRun {
+        let version = self.versions.get(&job).copied().flatten().unwrap_or(0);
+        let described = self.scenario.described(job, version);
+        self.scenario.policies.controlled(run, plan, &described, self.clock.now())
     }
 
     fn publish(&self) -> Ask {
         let events = (0..=self.chance.below(2)).map(|_| {
             let number = self.chance.below(self.scenario.names);
             let name = number % 4;
-            let data = payload(number * 7 + 1);
+            let plan = number * 7 + 1;
+            let data = payload(plan);
+            let jobs: Vec<JobId> = (0..self.scenario.jobs).map(Scenario::job).collect();
             let listening = (0..self.scenario.jobs).filter(|job| Scenario::listens(*job, name));
-            let runs = listening.map(|job| NewRun {
-                job: Scenario::job(job),
-                payload: data.clone(),
-                max_attempts: Scenario::retries(job) + 1,
-                unique_key: None,
-                idempotency_key: None,
-                request_digest: None,
-                ..self.new_run()
+            let runs = listening.map(|job| {
+                let run = NewRun {
+                    job: Scenario::job(job),
+                    payload: data.clone(),
+                    max_attempts: Scenario::retries(job) + 1,
+                    unique_key: None,
+                    idempotency_key: None,
+                    request_digest: None,
+                    ..self.new_run()
+                };
+                self.controlled(run, job, plan)
             });
             let reference = EventReference {
                 id: format!("event-{number}").parse().expect("an event id"),
-                name: format!("name-{name}"),
+                name: event_name(number),
                 ts: self.clock.now(),
             };
-            NewEvent { reference, runs: runs.collect(), data: data.clone() }
+            NewEvent {
+                reference,
+                runs: runs.collect(),
+                data: data.clone(),
+                cancels: self.scenario.policies.cancels(&jobs, &event_name(number), plan),
+            }
         });
         Ask::Publish(events.collect())
     }
@@ -199,5 +255,17 @@ impl World {
             };
             self.put(Ask::Late(lease, vec![EntryKind::Finished(Box::new(finished))]));
         }
+    }
+}
+
+/// What takes an operator's pause back.
+fn resumes(control: &Control) -> Option<Ask> {
+    match control {
+        Control::Queue { name, control } => {
+            let change = QueueChange { concurrency: None, paused: Some(None) };
+            control.paused.is_some().then(|| Ask::ControlQueue(name.clone(), change))
+        }
+        Control::Job { job, control } => control.paused.is_some().then(|| Ask::ControlJob(job.clone(), None)),
+        Control::Schedule(_) => None,
     }
 }

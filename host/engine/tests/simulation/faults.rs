@@ -6,7 +6,7 @@ use std::time::Duration;
 use jobmill_core::Clock as _;
 use jobmill_store::Kept;
 
-use crate::scenario::{Fault, Scenario};
+use crate::scenario::Fault;
 use crate::world::{RIGHT, World};
 
 impl World {
@@ -117,7 +117,7 @@ impl World {
     }
 
     fn load(&mut self) {
-        let jobs = Scenario::load(&self.versions, &self.stage, self.clock.now());
+        let jobs = self.scenario.load(&self.versions, &self.stage, self.clock.now());
         if let Some(life) = &mut self.life {
             life.load(jobs);
         }

@@ -7,17 +7,18 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use jobmill_core::{Clock as _, JobId, RunId, Timestamp, Version};
+use jobmill_core::{Clock as _, JobId, RunId, Timestamp};
 use jobmill_engine::executor::{Ended, Executor};
 use jobmill_engine::scheduler::{Decision, Scheduler, Wake};
 use jobmill_engine::{LoadedJob, Stop};
-use jobmill_store::{Change, Claimed, Committer, LeaseReference, Store, StoreError};
+use jobmill_store::{Change, Claimed, Committer, LeaseReference, Rules, Store, StoreError};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SimulatedClock;
 use crate::findings::Findings;
+use crate::watched_log::WatchedLog;
 
 /// What is loaded, by job.
 pub(crate) type Jobs = BTreeMap<JobId, Arc<LoadedJob>>;
@@ -31,8 +32,11 @@ pub(crate) struct Parts {
     pub(crate) executor: Arc<Executor>,
     pub(crate) clock: SimulatedClock,
     pub(crate) findings: Findings,
+    pub(crate) log: WatchedLog,
     pub(crate) concurrency: usize,
     pub(crate) jobs: Jobs,
+    /// Limits of queues, as they are configured.
+    pub(crate) queues: BTreeMap<String, u32>,
     /// A bug of the shell.
     pub(crate) flaw: Option<Flaw>,
 }
@@ -46,6 +50,8 @@ pub(crate) enum Flaw {
     Silent,
     /// Attempts are not told that they are cancelled.
     Unmoved,
+    /// What a claim says of due runs that it left is not told.
+    Complacent,
 }
 
 /// An attempt under way.
@@ -96,6 +102,8 @@ pub(crate) struct Life {
     ended: Vec<LeaseReference>,
     /// Attempts were dropped because their grace was over.
     abandoned: bool,
+    /// It was told to stop, and begins nothing more.
+    stopping: bool,
 }
 
 /// Polls without anybody to wake.
@@ -125,6 +133,7 @@ impl Life {
             interrupted: CancellationToken::new(),
             ended: Vec::new(),
             abandoned: false,
+            stopping: false,
         };
         life.tell_jobs();
         life
@@ -145,12 +154,13 @@ impl Life {
     }
 
     fn tell_jobs(&mut self) {
-        let jobs: Vec<(JobId, Version)> = self.parts.jobs.iter().map(|(id, job)| (id.clone(), job.version)).collect();
-        self.wakes.push(Wake::Catalog(jobs));
+        let jobs = self.parts.jobs.iter().map(|(id, job)| (id.clone(), job.rules())).collect();
+        self.wakes.push(Wake::Catalog(Arc::new(Rules { jobs, queues: self.parts.queues.clone() })));
     }
 
     /// It is told to stop.
     pub(crate) fn shut_down(&mut self) {
+        self.stopping = true;
         self.wakes.push(Wake::Shutdown);
     }
 
@@ -173,6 +183,14 @@ impl Life {
     /// Whether attempts were dropped because their grace was over.
     pub(crate) fn has_abandoned(&self) -> bool {
         self.abandoned
+    }
+
+    /// Whether it could begin more attempts, and is not asking for them.
+    pub(crate) fn is_idle(&self) -> bool {
+        let executing = self.attempts.iter().filter(|attempt| attempt.is_executing()).count();
+        let is_claiming = self.claiming.lock().expect("not poisoned").is_some();
+        let is_asking = is_claiming || self.claimed.lock().expect("not poisoned").is_some();
+        self.is_serving() && !self.stopping && executing < self.parts.concurrency && !is_asking
     }
 
     /// Attempts under way.
@@ -227,9 +245,10 @@ impl Life {
     fn poll_claim(&mut self, claimed: &mut Vec<Claimed>) -> Result<(), StoreError> {
         poll_claiming(&self.claiming, &self.claimed);
         let Some(answer) = self.claimed.lock().expect("not poisoned").take() else { return Ok(()) };
-        let wake = answer?;
-        if let Wake::Claimed { runs, .. } = &wake {
+        let mut wake = answer?;
+        if let Wake::Claimed { runs, left, .. } = &mut wake {
             claimed.extend(runs.iter().cloned());
+            *left &= self.parts.flaw != Some(Flaw::Complacent);
         }
         self.wakes.push(wake);
         Ok(())
@@ -325,7 +344,11 @@ impl Life {
         match decision {
             Decision::Claim(room) => {
                 self.claimed_of = self.parts.jobs.clone();
-                let claim: Errand = Box::pin(async move { executor.claim(room).await });
+                let log = self.parts.log.clone();
+                let claim: Errand = Box::pin(async move {
+                    log.claims(&room.rules);
+                    executor.claim(room).await
+                });
                 let before = self.claiming.lock().expect("not poisoned").replace(claim);
                 self.parts.findings.require(before.is_none(), || "two claims are under way at once".to_owned());
             }

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jobmill_core::job::{Descriptor, JobOverrides};
+use jobmill_core::job::Descriptor;
 use jobmill_core::{Backoff, Job, JobId, Timestamp, Version};
 use jobmill_engine::LoadedJob;
 
 use crate::chance::Chance;
 use crate::life::Jobs;
+use crate::policies::Policies;
 use crate::script::Scripted;
 use crate::stage::Stage;
 
@@ -91,10 +92,12 @@ pub(crate) struct Scenario {
     pub(crate) cleaned_from: usize,
     /// Keys and event ids are drawn from so many.
     pub(crate) names: u64,
+    /// What jobs say for flow control.
+    pub(crate) policies: Policies,
 }
 
 impl Scenario {
-    pub(crate) fn draw(chance: &Chance) -> Self {
+    pub(crate) fn draw(chance: &Chance, policies: Policies) -> Self {
         let faults = Fault::ALL.into_iter().filter(|_| chance.one_in(2)).collect();
         // Commits are slow in some seeds: much is under way at once.
         let commit = if chance.one_in(3) { 1 + chance.below(2) } else { 6 + chance.below(14) };
@@ -114,6 +117,7 @@ impl Scenario {
             poison: chance.one_in(2),
             cleaned_from: if chance.one_in(4) { usize::MAX } else { 5 + chance.index(40) },
             names: 2 + chance.below(20),
+            policies,
         }
     }
 
@@ -132,34 +136,41 @@ impl Scenario {
         u32::try_from(number).unwrap_or(0)
     }
 
+    /// A job as this version of its component describes it.
+    pub(crate) fn described(&self, number: u64, version: u64) -> Job {
+        let backoff = match number % 3 {
+            0 => Backoff::Fixed { delay: Duration::from_millis(700) },
+            1 => Backoff::default(),
+            _ => Backoff::Exponential {
+                base: Duration::from_millis(300),
+                factor: 3.0,
+                max: Duration::from_secs(20),
+                jitter: 0.5,
+            },
+        };
+        let descriptor = Descriptor {
+            id: Self::job(number).to_string(),
+            title: "Scripted".to_owned(),
+            retries: Some(Self::retries(number)),
+            backoff: Some(backoff),
+            ..Descriptor::default()
+        };
+        Job::new(descriptor, &self.policies.of(number, version)).expect("a job")
+    }
+
     /// What is loaded: these versions of the jobs, none for a job whose component is gone.
-    pub(crate) fn load(versions: &BTreeMap<u64, Option<u64>>, stage: &Arc<Stage>, now: Timestamp) -> Jobs {
+    pub(crate) fn load(&self, versions: &BTreeMap<u64, Option<u64>>, stage: &Arc<Stage>, now: Timestamp) -> Jobs {
         let loaded = versions.iter().filter_map(|(number, version)| {
-            let component = format!("job {number} version {}", (*version)?);
-            let backoff = match number % 3 {
-                0 => Backoff::Fixed { delay: Duration::from_millis(700) },
-                1 => Backoff::default(),
-                _ => Backoff::Exponential {
-                    base: Duration::from_millis(300),
-                    factor: 3.0,
-                    max: Duration::from_secs(20),
-                    jitter: 0.5,
-                },
-            };
-            let descriptor = Descriptor {
-                id: Self::job(*number).to_string(),
-                title: "Scripted".to_owned(),
-                retries: Some(Self::retries(*number)),
-                backoff: Some(backoff),
-                ..Descriptor::default()
-            };
+            let version = (*version)?;
+            let component = format!("job {number} version {version}");
             let loaded = LoadedJob {
-                job: Job::new(descriptor, &JobOverrides::default()).expect("a job"),
+                job: self.described(*number, version),
                 version: Version::of(component.as_bytes()),
                 imports: Vec::new(),
                 file: format!("job-{number}.wasm"),
                 loaded_at: now,
                 schema: None,
+                crons: Vec::new(),
                 runner: Arc::new(Scripted(Arc::clone(stage))),
             };
             Some((Self::job(*number), Arc::new(loaded)))

@@ -15,6 +15,8 @@ pub(crate) struct Standing {
     pub(crate) lease: u64,
     pub(crate) cancel_requested: bool,
     pub(crate) finished_at: Option<Timestamp>,
+    /// It may not begin from then on.
+    pub(crate) expires: Option<Timestamp>,
 }
 
 impl Standing {
@@ -30,6 +32,7 @@ impl Standing {
             lease: 0,
             cancel_requested: false,
             finished_at: None,
+            expires: enqueued.terms.as_ref().and_then(|terms| terms.expires_at),
         })
     }
 
@@ -43,6 +46,7 @@ impl Standing {
             lease: head.lease,
             cancel_requested: head.cancel_requested,
             finished_at: head.finished_at,
+            expires: head.expires_at,
         }
     }
 
@@ -70,7 +74,9 @@ impl Standing {
                 legal(started.attempt == self.attempt + 1, "a start with another number")?;
                 legal(started.attempt <= self.max_attempts, "an attempt beyond the last")?;
                 legal(started.lease == self.lease + 1, "a start under another lease")?;
+                legal(self.expires.is_none_or(|at| at > entry.at), "a start after it has expired")?;
                 (next.state, next.attempt, next.lease) = (RunState::Running, started.attempt, started.lease);
+                next.expires = None;
             }
             EntryKind::StepCompleted { .. }
             | EntryKind::MailIntended { .. }
@@ -85,7 +91,9 @@ impl Standing {
                 legal(self.state == RunState::Running, "a request to cancel")?;
                 next.cancel_requested = true;
             }
-            EntryKind::Cancelled { .. } => {
+            EntryKind::Cancelled { reason } => {
+                let has_expired = self.state.is_waiting() && self.expires.is_some_and(|at| at <= entry.at);
+                legal(has_expired || !reason.starts_with("expired"), "an expiry")?;
                 legal(self.state.is_waiting() || self.state == RunState::Dead, "a cancel")?;
                 (next.state, next.finished_at) = (RunState::Cancelled, Some(entry.at));
             }
@@ -99,6 +107,7 @@ impl Standing {
                     lease: self.lease,
                     cancel_requested: false,
                     finished_at: None,
+                    expires: None,
                 };
             }
         }

@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jobmill_core::flow::UniqueStates;
 use jobmill_core::journal::{Enqueued, Entry, EntryKind};
 use jobmill_core::order::Order;
-use jobmill_core::{EventId, RunId, RunState, Timestamp, limits};
+use jobmill_core::{EventId, JobId, RunId, RunState, Timestamp, limits};
 use jobmill_store::Record;
 
+use crate::controls::Controls;
 use crate::findings::Findings;
 use crate::standing::Standing;
 
@@ -16,6 +18,8 @@ use crate::standing::Standing;
 pub(crate) struct Told {
     pub(crate) journal: Vec<Entry>,
     pub(crate) standing: Standing,
+    /// Enqueues that later ones took the place of while it waited for them to be quiet, oldest first.
+    pub(crate) replaced: Vec<Enqueued>,
 }
 
 impl Told {
@@ -24,6 +28,69 @@ impl Told {
             EntryKind::Enqueued(enqueued) => Some(enqueued),
             _ => None,
         }
+    }
+
+    /// Its enqueue, and those that it took the place of.
+    pub(crate) fn enqueues(&self) -> impl Iterator<Item = &Enqueued> {
+        self.replaced.iter().chain(self.enqueued())
+    }
+
+    /// By what an enqueue is debounced.
+    pub(crate) fn debounced_by(enqueued: &Enqueued) -> Option<(&JobId, Option<&str>)> {
+        let debounce = enqueued.terms.as_ref()?.debounce.as_ref()?;
+        Some((&enqueued.job, debounce.value.as_deref()))
+    }
+
+    /// Whether this enqueue may take the place of the run's own: it has not begun, and waits for others of the kind.
+    fn is_replaced_by(&self, entry: &Entry) -> bool {
+        let (EntryKind::Enqueued(later), Some(first)) = (&entry.kind, self.journal.first()) else { return false };
+        let kind = self.enqueued().and_then(Self::debounced_by);
+        let waits = self.journal.len() == 1 && self.standing.state.is_waiting();
+        waits && entry.at == first.at && kind.is_some() && kind == Self::debounced_by(later)
+    }
+
+    /// The digests under which it holds a key of this job and these names.
+    pub(crate) fn digests(&self, job: &JobId, unique: Option<&str>, once: Option<&str>) -> Vec<Option<[u8; 32]>> {
+        let of_enqueue = |kept: &&Enqueued| {
+            let of_job = kept.job == *job && unique.is_some() && kept.unique_key.as_deref() == unique;
+            of_job || (once.is_some() && kept.idempotency_key.as_deref() == once)
+        };
+        let own = self.enqueues().filter(of_enqueue).map(|kept| kept.request_digest);
+        let debounces = self.enqueues().filter_map(|kept| kept.terms.as_ref()?.debounce.as_ref());
+        let earlier =
+            debounces.flat_map(|debounce| &debounce.earlier).filter(|earlier| Some(earlier.key.as_str()) == once);
+        own.chain(earlier.map(|earlier| earlier.digest)).collect()
+    }
+
+    /// Whether a new enqueue at `at` is under a key that the run holds.
+    fn holds_key_of(&self, new: &Enqueued, at: Timestamp) -> bool {
+        let (Some(held), Some(first)) = (self.enqueued(), self.journal.first()) else { return false };
+        let once = new.idempotency_key.is_some() && new.idempotency_key == held.idempotency_key;
+        if once && at.since(first.at) < limits::UNIQUE_WINDOW {
+            return true;
+        }
+        if new.job != held.job || new.unique_key.is_none() || new.unique_key != held.unique_key {
+            return false;
+        }
+        let terms = held.terms.as_ref().and_then(|terms| terms.unique);
+        let (window, states) = terms.map_or_else(Default::default, |terms| (Some(terms.window), terms.states));
+        // One that was put back is there again, and who has taken the key meanwhile holds it.
+        let was_put_back = self.journal.iter().any(|entry| matches!(entry.kind, EntryKind::Requeued { .. }));
+        let is_free = states == UniqueStates::Unfinished && (self.standing.state.is_final() || was_put_back);
+        !is_free && at.since(first.at) < window.unwrap_or(limits::UNIQUE_WINDOW)
+    }
+
+    /// How it stood as each of the enqueues began it that were replaced since.
+    fn begun(&self) -> impl Iterator<Item = Standing> + '_ {
+        let first = self.journal.first().map(|first| first.at).unwrap_or_default();
+        self.replaced.iter().filter_map(move |enqueued| {
+            Standing::begin(&Entry { at: first, kind: EntryKind::Enqueued(Box::new(enqueued.clone())) })
+        })
+    }
+
+    /// Whether it ever stood so.
+    pub(crate) fn stood(&self, wanted: impl Fn(Standing) -> bool) -> bool {
+        self.begun().chain(self.standings()).any(wanted)
     }
 
     /// How it stood after each of its entries.
@@ -45,6 +112,10 @@ pub(crate) struct Truth {
     pub(crate) orders: BTreeMap<String, Order>,
     /// Runs that were pruned.
     pub(crate) pruned: BTreeSet<RunId>,
+    /// What operators said.
+    pub(crate) controls: Controls,
+    /// Events with a record of their own.
+    alone: BTreeSet<EventId>,
     /// Events and the groups that published them.
     pub(crate) events: BTreeMap<EventId, u64>,
     /// Events without runs that were pruned.
@@ -68,7 +139,9 @@ impl Truth {
                     self.order(order, expected.as_ref(), findings);
                 }
                 Record::Event { reference, .. } => {
-                    self.events.insert(reference.id.clone(), self.groups);
+                    // It may be written again.
+                    self.events.entry(reference.id.clone()).or_insert(self.groups);
+                    self.alone.insert(reference.id.clone());
                 }
                 Record::Pruned { runs } => {
                     for run in runs {
@@ -77,8 +150,10 @@ impl Truth {
                 }
                 Record::PrunedEvents { events } => {
                     self.events.retain(|event, _| !events.contains(event));
+                    self.alone.retain(|event| !events.contains(event));
                     self.pruned_events.extend(events.iter().cloned());
                 }
+                Record::Control(control) => self.controls.take_in(control),
                 Record::MailCleared { .. } | Record::Floor { .. } => {}
             }
         }
@@ -114,7 +189,12 @@ impl Truth {
     fn journal(&mut self, run: RunId, first: u32, entries: &[Entry], findings: &Findings) {
         if first == 0 {
             match self.runs.get(&run) {
-                None => self.begin(run, entries, findings),
+                None => self.begin(run, entries, Vec::new(), findings),
+                Some(told) if told.journal != entries && entries.first().is_some_and(|it| told.is_replaced_by(it)) => {
+                    let Some(told) = self.runs.remove(&run) else { return };
+                    let replaced = told.enqueues().cloned().collect();
+                    self.begin(run, entries, replaced, findings);
+                }
                 Some(told) => findings.require(told.journal == entries, || {
                     let count = (told.journal.len(), entries.len());
                     format!("the journal of {run} was written again, and not as it was: {count:?} entries")
@@ -132,14 +212,17 @@ impl Truth {
         extend(run, told, entries, findings);
     }
 
-    fn begin(&mut self, run: RunId, entries: &[Entry], findings: &Findings) {
+    fn begin(&mut self, run: RunId, entries: &[Entry], replaced: Vec<Enqueued>, findings: &Findings) {
         let Some((begin, standing)) = entries.first().and_then(|entry| Some((entry, Standing::begin(entry)?))) else {
             return findings.report(|| format!("the journal of {run} does not begin with an enqueue"));
         };
         findings.require(!self.pruned.contains(&run), || format!("{run} was pruned and is there again"));
-        let mut told = Told { journal: vec![begin.clone()], standing };
+        let mut told = Told { journal: vec![begin.clone()], standing, replaced };
         if let Some(enqueued) = told.enqueued() {
-            self.check_keys(run, enqueued, begin.at, findings);
+            // When a later one took the place of the first is not on record.
+            if told.replaced.is_empty() {
+                self.check_keys(run, enqueued, begin.at, findings);
+            }
             if let Some(event) = &enqueued.event {
                 let group = *self.events.entry(event.id.clone()).or_insert(self.groups);
                 findings.require(group == self.groups, || format!("event {} was published twice", event.id));
@@ -151,9 +234,7 @@ impl Truth {
 
     fn check_keys(&self, run: RunId, new: &Enqueued, at: Timestamp, findings: &Findings) {
         for (other, told) in &self.runs {
-            let Some(held) = told.enqueued() else { continue };
-            let since = told.journal.first().map(|first| first.at).unwrap_or_default();
-            if shares_key(new, held) && at.since(since) < limits::UNIQUE_WINDOW {
+            if told.holds_key_of(new, at) {
                 findings.report(|| format!("{run} was enqueued under a key that {other} holds"));
             }
         }
@@ -167,7 +248,7 @@ impl Truth {
         findings.require(state.is_final(), || format!("{run} was pruned and is {state}"));
         if let Some(event) = told.enqueued().and_then(|enqueued| enqueued.event.as_ref()) {
             let of_event = |other: &Told| other.enqueued().is_some_and(|it| it.event.as_ref() == Some(event));
-            if !self.runs.values().any(of_event) {
+            if !self.runs.values().any(of_event) && !self.alone.contains(&event.id) {
                 self.events.remove(&event.id);
             }
         }
@@ -197,10 +278,4 @@ fn extend(run: RunId, told: &mut Told, entries: &[Entry], findings: &Findings) {
         }
         told.journal.push(entry.clone());
     }
-}
-
-/// Whether two enqueues are under one key.
-pub(crate) fn shares_key(one: &Enqueued, other: &Enqueued) -> bool {
-    let of_job = one.job == other.job && one.unique_key.is_some() && one.unique_key == other.unique_key;
-    of_job || (one.idempotency_key.is_some() && one.idempotency_key == other.idempotency_key)
 }

@@ -4,12 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use jobmill_core::flow::Mark;
 use jobmill_core::journal::{Entry, EntryKind};
-use jobmill_core::{Clock as _, RunId, Timestamp, limits};
-use jobmill_store::{Kept, Log, LogError, LogOpener, LogReader, MemoryLog, Notes, Place, Record, Space};
+use jobmill_core::{Clock as _, EventId, RunId, RunState, Timestamp, limits};
+use jobmill_store::{
+    Kept, Log, LogError, LogOpener, LogReader, MemoryLog, Notes, Place, Record, Rules, Space, WaitingBounds,
+};
 
 use crate::clock::SimulatedClock;
 use crate::findings::Findings;
+use crate::flow_model::{Asking, FlowModel};
 use crate::standing::Standing;
 use crate::truth::{Told, Truth};
 
@@ -42,6 +46,14 @@ pub(crate) struct Watch {
     /// Blocks can't be given back.
     pub(crate) keeps_blocks: bool,
     meanwhile: Option<Meanwhile>,
+    /// What limits go by, beside the runs.
+    pub(crate) flow: FlowModel,
+    /// How many may wait, as each request said.
+    pub(crate) bounds: BTreeMap<RunId, WaitingBounds>,
+    /// What each event takes back.
+    pub(crate) cancels: BTreeMap<EventId, Vec<Mark>>,
+    /// A write has failed since the log was opened.
+    pub(crate) is_refusing: bool,
 }
 
 impl WatchedLog {
@@ -51,6 +63,14 @@ impl WatchedLog {
 
     pub(crate) fn watch(&self) -> MutexGuard<'_, Watch> {
         self.watch.lock().expect("not poisoned")
+    }
+
+    /// A claim under these rules is about to be made.
+    pub(crate) fn claims(&self, rules: &Arc<Rules>) {
+        let mut watch = self.watch();
+        if !watch.is_refusing {
+            watch.flow.claims(rules, self.clock.now());
+        }
     }
 
     pub(crate) fn memory(&self) -> &MemoryLog {
@@ -101,7 +121,7 @@ impl WatchedLog {
         }
     }
 
-    fn check_start(&self, watch: &Watch, run: RunId, first: u32, entry: &Entry) {
+    fn check_start(&self, watch: &mut Watch, run: RunId, first: u32, entry: &Entry) {
         let now = self.clock.now();
         let Some(told) = watch.told(run) else {
             return self.findings.report(|| format!("{run} was claimed, and it is not written"));
@@ -115,6 +135,11 @@ impl WatchedLog {
                 format!("{run} was claimed at {now}, before its time, which is {}", told.standing.due)
             }),
             Err(reason) => self.findings.report(|| format!("the claim of {run}: {reason}")),
+        }
+        let has_expired = told.standing.expires.is_some_and(|at| at <= now);
+        self.findings.require(!has_expired, || format!("{run} was claimed at {now}, after it had expired"));
+        if let EntryKind::Started(started) = &entry.kind {
+            watch.check_limits(run, started, entry.at, &self.findings);
         }
     }
 }
@@ -131,6 +156,39 @@ impl Watch {
             told.journal.push(entry.clone());
         }
         Some(told)
+    }
+
+    /// Whether an attempt of a durable run is under way, as far as anybody may know: an end counts once it is durable.
+    pub(crate) fn is_under_way(&self, run: RunId, told: &Told) -> bool {
+        let is_noted = |first: &u32| *first as usize == told.journal.len();
+        told.standing.state == RunState::Running || self.noted.get(&run).is_some_and(|(first, _)| is_noted(first))
+    }
+
+    /// A log is opened: by a new process, or by one whose disk had no room.
+    fn open(&mut self) {
+        self.is_refusing = false;
+        let Self { durable, noted, flow, .. } = self;
+        let of_journals = durable.runs.iter().flat_map(|(run, told)| {
+            let noted = noted.get(run).map(|(_, entry)| entry);
+            told.journal.iter().chain(noted).map(move |entry| (told, entry))
+        });
+        flow.open(of_journals.filter_map(|(told, entry)| match &entry.kind {
+            EntryKind::Started(started) => Some((Asking::of(told)?, started)),
+            _ => None,
+        }));
+    }
+
+    /// A group is durable: what it says of attempts is known from now on.
+    fn settle(&mut self, group: &[Record], findings: &Findings) {
+        for record in group {
+            let Record::Journal { run, first, entries } = record else { continue };
+            let known = self.durable.runs.get(run).map_or(0, |told| told.journal.len());
+            let new = entries.get(known.saturating_sub(*first as usize)..).unwrap_or_default();
+            if let Some(enqueued) = self.written.runs.get(run).and_then(Told::enqueued) {
+                self.flow.took_in(*run, &enqueued.job, new);
+            }
+        }
+        self.durable.take_in(group, findings);
     }
 
     /// How many runs show each state.
@@ -152,6 +210,7 @@ impl Watch {
 impl LogOpener for WatchedLog {
     fn open(&mut self) -> Result<Box<dyn Log>, LogError> {
         let log = self.log.open()?;
+        self.watch().open();
         Ok(Box::new(Open { log, watched: self.clone() }))
     }
 }
@@ -176,9 +235,11 @@ impl Log for Open {
     }
 
     fn append(&mut self, group: &[Record]) -> Result<Vec<Place>, LogError> {
-        let places = self.log.append(group)?;
+        let appended = self.log.append(group);
         let mut watch = self.watched.watch();
         let watch = &mut *watch;
+        watch.is_refusing |= appended.is_err();
+        let places = appended?;
         for record in group {
             self.watched.findings.note(|| format!("  writes {}", line(record)));
             if let Record::Journal { run, first, entries } = record {
@@ -191,6 +252,7 @@ impl Log for Open {
             }
         }
         self.watched.check_pruned(watch, group);
+        watch.check_group(group, &self.watched.findings);
         watch.written.take_in(group, &self.watched.findings);
         watch.unsynced.push(group.to_vec());
         Ok(places)
@@ -201,11 +263,13 @@ impl Log for Open {
         if let Some(meanwhile) = meanwhile {
             meanwhile();
         }
-        self.log.sync()?;
+        let synced = self.log.sync();
         let mut watch = self.watched.watch();
         let watch = &mut *watch;
-        for group in watch.unsynced.drain(..) {
-            watch.durable.take_in(&group, &self.watched.findings);
+        watch.is_refusing |= synced.is_err();
+        synced?;
+        for group in std::mem::take(&mut watch.unsynced) {
+            watch.settle(&group, &self.watched.findings);
         }
         watch.settle_notes();
         Ok(())
@@ -234,12 +298,13 @@ impl WatchedNotes {
     /// Starts are on the page.
     fn noted(&self, starts: &[Record]) {
         let mut watch = self.watched.watch();
+        let watch = &mut *watch;
         for start in starts {
             let Record::Journal { run, first, entries } = start else { continue };
             let Some(entry) = entries.first() else { continue };
             if watch.noted.get(run).is_none_or(|(_, noted)| noted != entry) {
                 self.watched.findings.note(|| format!("  notes a start of {run}"));
-                self.watched.check_start(&watch, *run, *first, entry);
+                self.watched.check_start(watch, *run, *first, entry);
                 watch.noted.insert(*run, (*first, entry.clone()));
             }
         }
@@ -282,5 +347,5 @@ fn line(record: &Record) -> String {
 
 /// How a head stands against what is told: like the run did after one of its entries.
 pub(crate) fn stood_so(told: &Told, standing: Standing) -> bool {
-    told.standing == standing || told.standings().any(|it| it == standing)
+    told.standing == standing || told.stood(|it| it == standing)
 }

@@ -9,14 +9,16 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use jobmill_core::{Clock, Entropy, RunId};
 use jobmill_engine::executor::Executor;
-use jobmill_store::{Claimed, LeaseReference, LogOpener, LogStore, NewRun, Store, StoreError};
+use jobmill_store::{Claimed, LeaseReference, LogOpener, LogStore, NewRun, Store, StoreError, WaitingBounds};
 
-use crate::asks::Client;
+use crate::asks::{Ask, Client, Reply};
 use crate::chance::Chance;
 use crate::clock::SimulatedClock;
 use crate::findings::Findings;
 use crate::life::{Fate, Life, Parts, poll};
-use crate::planted::{Plant, PlantedOpener, PlantedStore};
+use crate::planted::{Plant, PlantedOpener};
+use crate::planted_store::PlantedStore;
+use crate::policies::Policies;
 use crate::scenario::Scenario;
 use crate::stage::Stage;
 use crate::watched_log::WatchedLog;
@@ -47,19 +49,27 @@ pub(crate) struct World {
     pub(crate) clock_went_back: bool,
     /// Per mille of the time that the clock shows.
     pub(crate) clock_rate: u64,
+    /// What concerns flow control is drawn from here.
+    pub(crate) control: Chance,
     entropy: Chance,
     plant: Option<Plant>,
 }
 
 /// The rate of a clock that is neither fast nor slow.
 pub(crate) const RIGHT: u64 = 1_000;
+/// After one in so many steps a waiting run is asked what it waits for.
+const LOOKED_AT: u64 = 3;
 /// What is the same in every seed: where the randomness of a planted bug begins anew.
 const REPEATED: u64 = 7;
+/// What sets the row of what concerns flow control apart from a seed's other row.
+const CONTROL: u64 = 0x000c_0472_01f1_0400;
 
 impl World {
     pub(crate) fn new(seed: u64, plant: Option<Plant>, findings: Findings) -> Self {
         let chance = Chance::new(seed);
-        let scenario = Scenario::draw(&chance.fork());
+        // A row of its own, so that a seed without flow control draws what it draws without this.
+        let control = Chance::new(seed ^ CONTROL);
+        let scenario = Scenario::draw(&chance.fork(), Policies::draw(seed, &control));
         let clock = SimulatedClock::new();
         let log = WatchedLog::new(clock.clone(), findings.clone());
         let stage = Stage::new(chance.fork(), findings.clone(), log.clone(), scenario.poison);
@@ -68,6 +78,7 @@ impl World {
         Self {
             entropy: chance.fork(),
             chance,
+            control,
             clock,
             findings,
             log,
@@ -120,6 +131,9 @@ impl World {
             _ => self.strike(),
         }
         self.bury();
+        if self.control.one_in(LOOKED_AT) {
+            self.check_waiting_for(&self.control);
+        }
     }
 
     /// Starts a process, if the disk lets it.
@@ -150,7 +164,9 @@ impl World {
             clock: self.clock.clone(),
             findings: self.findings.clone(),
             concurrency: self.scenario.concurrency,
-            jobs: Scenario::load(&self.versions, &self.stage, self.clock.now()),
+            log: self.log.clone(),
+            queues: self.scenario.policies.queues.clone(),
+            jobs: self.scenario.load(&self.versions, &self.stage, self.clock.now()),
             flaw: self.plant.and_then(Plant::flaw),
         };
         self.life = Some(Life::begin(parts, self.scenario.grace));
@@ -158,6 +174,7 @@ impl World {
             self.entropy = Chance::new(REPEATED);
         }
         self.check_all();
+        self.check_controls();
     }
 
     fn open(&self, opener: impl LogOpener) -> Result<(LogStore, jobmill_store::Committer), StoreError> {
@@ -216,7 +233,23 @@ impl World {
         let client = self.clients.swap_remove(position);
         self.findings.note(|| format!("answers {:?} with {answer:?}", client.ask));
         match answer {
-            Ok(reply) => client.ask.judge(&reply, &self.log.watch(), &self.findings),
+            Ok(reply) => {
+                let mut watch = self.log.watch();
+                client.ask.judge(&reply, &watch, &self.findings);
+                if let (Ask::ControlJob(job, None), Reply::Job(_)) = (&client.ask, &reply) {
+                    watch.flow.resumed(job);
+                }
+            }
+            Err(StoreError::Crowded { job, limit }) => {
+                let bounds = |run: &NewRun| (Some(run.job.clone()) == job || job.is_none(), run.flow.waiting);
+                let is_asked = client.ask.runs().any(|run| match bounds(run) {
+                    (true, WaitingBounds { of_job, in_all }) => {
+                        Some(limit) == if job.is_some() { of_job } else { in_all }
+                    }
+                    _ => false,
+                });
+                self.findings.require(is_asked, || format!("{:?} was refused for {limit} of {job:?}", client.ask));
+            }
             Err(StoreError::Full(_) | StoreError::Unavailable(_) | StoreError::Closed) => {}
             Err(error) => self.check_error(&error),
         }
@@ -274,6 +307,7 @@ impl World {
     fn end_well(&mut self) {
         self.findings.note(|| "faults are over".to_owned());
         self.heal();
+        let mut waits = Waits::default();
         for _ in 0..4_000 {
             if self.life.is_none() {
                 self.begin_life();
@@ -284,7 +318,15 @@ impl World {
             if self.round() && self.is_over() {
                 return self.restart();
             }
-            let span = if self.is_busy() { 400 } else { 20_000 };
+            let beginners = self.beginners();
+            let has_room = self.life.as_ref().is_some_and(Life::is_idle);
+            let most = if self.clock_went_back { Waits::ROUNDS_UNTOLD } else { Waits::ROUNDS };
+            if let Some(run) = waits.watch(&beginners, has_room, self.handed_out.len(), most) {
+                let said = self.life.as_ref().map(|life| Self::now(life.store().waiting_for(run, self.clock.now())));
+                self.findings
+                    .report(|| format!("{run} could begin, and nobody looks; it is said to wait for {said:?}"));
+            }
+            let span = if self.is_busy() || !beginners.is_empty() { 400 } else { 20_000 };
             self.clock.pass(Duration::from_millis(span), RIGHT);
         }
         self.report_unfinished();
@@ -296,6 +338,7 @@ impl World {
 
     /// Lets everything go on by one; answers whether the process lived through it.
     fn round(&mut self) -> bool {
+        self.resume_all();
         let futures = self.life.as_ref().map_or(0, Life::futures);
         for position in (0..futures).rev() {
             if self.life.as_ref().is_some_and(|life| position < life.futures()) {
@@ -328,5 +371,31 @@ impl World {
     /// What a store answers without waiting.
     pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
         future.now_or_never().expect("a read never waits")
+    }
+}
+
+/// For how many rounds each run could have begun, while there was room for it and none began.
+#[derive(Default)]
+struct Waits {
+    rounds: BTreeMap<RunId, u32>,
+    begun: usize,
+}
+
+impl Waits {
+    /// As many rounds as a claim may take to come once a run could begin; fewer than it takes to look again without
+    /// having been told.
+    const ROUNDS: u32 = 6;
+    /// The same where only looking again helps: a run was found due, and the clock was set back to before that.
+    const ROUNDS_UNTOLD: u32 = 20;
+
+    /// A run that has waited for so many rounds; `begun` is how many have begun in all.
+    fn watch(&mut self, beginners: &BTreeSet<RunId>, has_room: bool, begun: usize, most: u32) -> Option<RunId> {
+        let goes_on = std::mem::replace(&mut self.begun, begun) != begun;
+        self.rounds.retain(|run, _| has_room && !goes_on && beginners.contains(run));
+        for run in beginners.iter().filter(|_| has_room) {
+            let rounds = self.rounds.entry(*run).or_default();
+            *rounds += 1;
+        }
+        self.rounds.iter().find(|(_, rounds)| **rounds >= most).map(|(run, _)| *run)
     }
 }

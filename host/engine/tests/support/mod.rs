@@ -1,9 +1,9 @@
 //! An engine on a clock that stands still, a store in memory, and a runner that does what a test tells it.
-//! Components are text: the first word is the job's id, `name=value` words follow.
+//! Components are text: the first word is the job's id, `name=value` words follow, with `_` for the spaces of a cron.
 
 #![allow(dead_code, reason = "each test binary uses its part of this module")]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -25,25 +25,36 @@ use tokio::task::JoinHandle;
 const WATCHDOG: Duration = Duration::from_secs(20);
 
 /// A clock that moves only when it is told to. It begins far in the future, so that every file is old.
-pub(crate) struct ManualClock(watch::Sender<Timestamp>);
+pub(crate) struct ManualClock {
+    now: watch::Sender<Timestamp>,
+    /// Until when anybody ever slept.
+    alarms: watch::Sender<BTreeSet<Timestamp>>,
+}
 
 impl ManualClock {
     pub(crate) fn new() -> Self {
-        Self(watch::channel(Timestamp::from_millis(4_102_444_800_000)).0)
+        Self { now: watch::channel(Timestamp::from_millis(4_102_444_800_000)).0, alarms: watch::Sender::default() }
     }
 
     pub(crate) fn advance(&self, span: Duration) {
-        self.0.send_modify(|now| *now = now.after(span));
+        self.now.send_modify(|now| *now = now.after(span));
+    }
+
+    /// Until somebody sleeps until then, or has.
+    pub(crate) async fn until_slept_to(&self, at: Timestamp) {
+        let mut alarms = self.alarms.subscribe();
+        watchdog(alarms.wait_for(|alarms| alarms.contains(&at))).await.expect("the clock is there");
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        *self.0.borrow()
+        *self.now.borrow()
     }
 
     fn sleep_until(&self, at: Timestamp) -> Sleep {
-        let mut now = self.0.subscribe();
+        let mut now = self.now.subscribe();
+        self.alarms.send_modify(|alarms| alarms.extend([at]));
         Box::pin(async move {
             // The clock outlives its sleepers in every test.
             let _ = now.wait_for(|now| *now >= at).await;
@@ -124,6 +135,7 @@ impl Loader for TextLoader {
                 Some(("retries", value)) => descriptor.retries = value.parse().ok(),
                 Some(("event", value)) => descriptor.triggers.push(Trigger::Event(value.to_owned())),
                 Some(("schema", value)) => descriptor.payload_schema = Some(value.to_owned()),
+                Some(("cron", value)) => descriptor.triggers.push(Trigger::Cron(value.replace('_', " "))),
                 _ => return Err(LoadError(format!("has the strange word {word:?}"))),
             }
         }
@@ -136,6 +148,7 @@ pub(crate) struct Mill {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) script: Script,
     pub(crate) log: MemoryLog,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) hopper: TempDir,
     pub(crate) handle: Handle,
     pub(crate) changes: broadcast::Receiver<std::sync::Arc<[Change]>>,
@@ -154,36 +167,40 @@ impl Mill {
     pub(crate) fn keeping(retention: Retention) -> Self {
         let hopper = tempfile::tempdir().expect("a directory");
         put(hopper.path(), "hello.wasm", "hello retries=2 event=greet");
-        Self::compose(hopper, MemoryLog::new(), Arc::new(ManualClock::new()), 4, retention)
+        Self::compose(hopper, MemoryLog::new(), Arc::new(ManualClock::new()), |settings| settings.retention = retention)
     }
 
     pub(crate) fn open(hopper: TempDir, log: MemoryLog, clock: Arc<ManualClock>, concurrency: usize) -> Self {
-        Self::compose(hopper, log, clock, concurrency, Retention::default())
+        Self::compose(hopper, log, clock, |settings| settings.concurrency = concurrency)
     }
 
-    fn compose(
+    /// An engine with these settings changed.
+    pub(crate) fn compose(
         hopper: TempDir,
         log: MemoryLog,
         clock: Arc<ManualClock>,
-        concurrency: usize,
-        retention: Retention,
+        change: impl FnOnce(&mut Settings),
     ) -> Self {
         let store: Arc<dyn Store> = Arc::new(LogStore::open(log.clone()).expect("opens"));
         let changes = store.changes();
         let script = Script::default();
-        let settings = Settings {
+        let mut settings = Settings {
             hopper: hopper.path().to_owned(),
             quiet: Duration::from_millis(300),
-            concurrency,
+            concurrency: 4,
             shutdown_grace: Duration::from_secs(30),
             overrides: BTreeMap::new(),
-            retention,
+            retention: Retention::default(),
+            queues: BTreeMap::new(),
+            waiting: u32::MAX,
         };
+        change(&mut settings);
         let loader = Arc::new(TextLoader(script.clone()));
         let entropy = Arc::new(Counting(AtomicU64::new(clock.now().as_millis())));
-        let (engine, handle) = Engine::new(settings, store, loader, Arc::clone(&clock) as Arc<dyn Clock>, entropy);
+        let (engine, handle) =
+            Engine::new(settings, Arc::clone(&store), loader, Arc::clone(&clock) as Arc<dyn Clock>, entropy);
         let engine = tokio::spawn(engine.run());
-        Self { clock, script, log, hopper, handle, changes, engine }
+        Self { clock, script, log, store, hopper, handle, changes, engine }
     }
 
     /// Until the first catalog is built.

@@ -1,6 +1,7 @@
 //! A runtime over a store in memory and a clock that stands still, and the engine's part of an attempt.
 //! It decides nothing that the engine decides: transitions are `core`'s.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,7 +15,7 @@ use jobmill_core::time::Sleep;
 use jobmill_core::{Backoff, Clock, Entropy, Json, Outcome, RunId, Timestamp, Version, transition};
 use jobmill_engine::{AttemptContext, Loaded, Loader, Stop};
 use jobmill_runtime::{InDoubt, Runtime, RuntimeError, RuntimeSettings};
-use jobmill_store::{LogStore, MemoryLog, NewRun, Query, Room, RunRecord, Store};
+use jobmill_store::{JobRules, LogStore, MemoryLog, NewRun, Query, Room, Rules, RunFlow, RunRecord, Store};
 use tokio::sync::watch;
 
 use crate::guest::Guest;
@@ -165,6 +166,7 @@ impl Bench {
             idempotency_key: None,
             request_digest: None,
             rerun_of: None,
+            flow: RunFlow::default(),
         };
         self.store.enqueue(vec![run], now).await.expect("enqueued");
         id
@@ -173,8 +175,10 @@ impl Bench {
     /// The context of the next attempt, as the engine hands it over.
     pub(crate) async fn claim(&self) -> AttemptContext {
         let job = "guest".parse().expect("a job id");
-        let room = Room { permits: 1, jobs: vec![(job, Version::of(b"guest"))] };
-        let claimed = self.store.claim(room, self.clock.now()).await.expect("claimed").pop().expect("a run is due");
+        let jobs = BTreeMap::from([(job, JobRules::new(Version::of(b"guest")))]);
+        let room = Room { permits: 1, rules: Arc::new(Rules { jobs, ..Rules::default() }) };
+        let claimed = self.store.claim(room, self.clock.now()).await.expect("claimed").runs.pop();
+        let claimed = claimed.expect("a run is due");
         AttemptContext::new(claimed, Arc::clone(&self.store), self.clock.clone(), self.entropy.clone())
     }
 

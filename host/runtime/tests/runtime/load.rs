@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jobmill_core::job::descriptor::{Concurrency, Debounce, RateLimit};
 use jobmill_core::{Backoff, Job, JobOverrides, Trigger};
 
 use crate::bench::Bench;
@@ -33,14 +34,33 @@ async fn every_member_of_the_description_arrives() {
         // backoff at 320: some, fixed, 1500 ms.
         .words(256 + 64, &[1, 0, 0, 0, 1500])
         // timeout at 368: some, 2000 ms.
-        .words(256 + 112, &[1, 0, 2000]);
+        .words(256 + 112, &[1, 0, 2000])
+        // concurrency at 384: two, each a limit and a key.
+        .words(256 + 128, &[DATA + 96, 2])
+        .words(DATA + 96, &[1, 1, DATA + 128, 3, 8])
+        .data(DATA + 128, "/id")
+        // rate-limit at 392: some, 100 in 3000 ms, by a key.
+        .words(256 + 136, &[1, 0, 100, 0, 3000, 0, 1, DATA + 128, 3])
+        // debounce at 432: some, 4000 ms, at most 5000 ms, by a key.
+        .words(256 + 176, &[1, 0, 4000, 0, 1, 0, 5000, 0, 1, DATA + 128, 3])
+        // unique-key at 480, unique-for at 496: some, 6000 ms.
+        .words(256 + 224, &[1, DATA + 128, 3, 0, 1, 0, 6000]);
     let described = Bench::new().load(&guest).await.descriptor;
     let triggers = [Trigger::Event("a/event".to_owned()), Trigger::Cron("* * * * *".to_owned())];
     assert_eq!(described.triggers, triggers);
     assert_eq!((described.priority, described.retries), (Some(7), Some(9)));
     assert_eq!(described.backoff, Some(Backoff::Fixed { delay: Duration::from_millis(1500) }));
     assert_eq!(described.timeout, Some(Duration::from_secs(2)));
-    assert_eq!(described.unsupported, ["a cron trigger"]);
+    let key = Some("/id".to_owned());
+    assert_eq!(
+        described.concurrency,
+        [Concurrency { limit: 1, key: key.clone() }, Concurrency { limit: 8, key: None }]
+    );
+    let period = Duration::from_secs(3);
+    assert_eq!(described.rate_limit, Some(RateLimit { limit: 100, period, key: key.clone() }));
+    let (period, max_wait) = (Duration::from_secs(4), Some(Duration::from_secs(5)));
+    assert_eq!(described.debounce, Some(Debounce { period, max_wait, key: key.clone() }));
+    assert_eq!((described.unique_key, described.unique_for), (key, Some(Duration::from_secs(6))));
 }
 
 #[tokio::test]

@@ -1,23 +1,30 @@
 //! Jobs as they are loaded: what a component says of itself, what is in force and who said so, and what is wrong.
-//! It loads nothing; dropping a component into the hopper does.
+//! An operator may pause one and let it go on. It loads nothing; dropping a component into the hopper does.
 
 use axum::extract::State;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json as JsonResponse, Router};
-use jobmill_core::job::Setting;
-use jobmill_core::time::format_duration;
-use jobmill_core::{Backoff, Job, JobId, Json, Source, Timestamp, Trigger, Version};
+use jobmill_core::breaker::BreakerState;
+use jobmill_core::{JobId, Json, Timestamp, Trigger, Version};
 use jobmill_engine::{Handle, JobListing};
-use serde::Serialize;
+use jobmill_store::JobFlowView;
+use serde::{Deserialize, Serialize};
 
 use crate::Context;
-use crate::api::List;
+use crate::api::operator::operator;
+use crate::api::runs::take_work;
+use crate::api::{List, SettingsView};
+use crate::body::OptionalJsonBody;
 use crate::error::{Code, Problem};
 use crate::path::Id;
 use crate::query::NoParameters;
 
 pub(super) fn routes() -> Router<Context> {
-    Router::new().route("/api/v1/jobs", get(list)).route("/api/v1/jobs/{id}", get(show))
+    Router::new()
+        .route("/api/v1/jobs", get(list))
+        .route("/api/v1/jobs/{id}", get(show))
+        .route("/api/v1/jobs/{id}/pause", post(pause))
+        .route("/api/v1/jobs/{id}/resume", post(resume))
 }
 
 #[derive(Serialize)]
@@ -30,6 +37,11 @@ struct JobView {
     status: &'static str,
     error: Option<String>,
     broken_since: Option<Timestamp>,
+    paused: bool,
+    paused_by: Option<String>,
+    paused_at: Option<Timestamp>,
+    /// Null for a job without one.
+    breaker: Option<BreakerView>,
     file: String,
     triggers: Vec<Trigger>,
     retries: Option<u32>,
@@ -40,41 +52,35 @@ struct JobView {
     payload_example: Option<Json>,
 }
 
+/// Where the breaker of a job stands.
 #[derive(Serialize)]
-struct SettingsView {
-    queue: SettingView<String>,
-    priority: SettingView<u8>,
-    retries: SettingView<u32>,
-    backoff: SettingView<Backoff>,
-    timeout: SettingView<String>,
+struct BreakerView {
+    /// `closed`: runs begin. `open`: none begins until a time. `trying`: one run goes on, and others wait for it.
+    state: &'static str,
+    until: Option<Timestamp>,
 }
 
-#[derive(Serialize)]
-struct SettingView<T> {
-    value: T,
-    source: Source,
-}
-
-impl<T> SettingView<T> {
-    fn of<S>(setting: &Setting<S>, show: impl FnOnce(&S) -> T) -> Self {
-        Self { value: show(&setting.value), source: setting.source }
-    }
-}
-
-impl From<&Job> for SettingsView {
-    fn from(job: &Job) -> Self {
-        Self {
-            queue: SettingView::of(&job.queue, ToString::to_string),
-            priority: SettingView::of(&job.priority, |priority| *priority),
-            retries: SettingView::of(&job.retries, |retries| *retries),
-            backoff: SettingView::of(&job.backoff, |backoff| *backoff),
-            timeout: SettingView::of(&job.timeout, |timeout| format_duration(*timeout)),
+impl From<BreakerState> for BreakerView {
+    fn from(state: BreakerState) -> Self {
+        match state {
+            BreakerState::Closed => Self { state: "closed", until: None },
+            BreakerState::Open { until } => Self { state: "open", until: Some(until) },
+            BreakerState::Trying(_) => Self { state: "trying", until: None },
         }
     }
 }
 
-impl From<&JobListing> for JobView {
-    fn from(listing: &JobListing) -> Self {
+impl JobView {
+    /// The job as it is now.
+    async fn of(listing: &JobListing, handle: &Handle) -> Result<Self, Problem> {
+        let flow = match &listing.loaded {
+            Some(loaded) => handle.query().job_flow(&loaded.job.id, handle.now()).await?,
+            None => JobFlowView { paused: None, breaker: None },
+        };
+        Ok(Self::new(listing, flow))
+    }
+
+    fn new(listing: &JobListing, flow: JobFlowView) -> Self {
         let loaded = listing.loaded.as_deref();
         let job = loaded.map(|loaded| &loaded.job);
         Self {
@@ -85,6 +91,10 @@ impl From<&JobListing> for JobView {
             status: listing.status.as_str(),
             error: listing.breakage.as_ref().map(|breakage| breakage.error.clone()),
             broken_since: listing.breakage.as_ref().map(|breakage| breakage.since),
+            paused: flow.paused.is_some(),
+            paused_at: flow.paused.as_ref().map(|pause| pause.at),
+            paused_by: flow.paused.map(|pause| pause.by),
+            breaker: flow.breaker.map(BreakerView::from),
             file: listing.file.clone(),
             triggers: job.map(|job| job.triggers.clone()).unwrap_or_default(),
             retries: job.map(|job| job.retries.value),
@@ -97,9 +107,13 @@ impl From<&JobListing> for JobView {
     }
 }
 
-async fn list(State(context): State<Context>, _: NoParameters) -> JsonResponse<List<JobView>> {
+async fn list(State(context): State<Context>, _: NoParameters) -> Result<JsonResponse<List<JobView>>, Problem> {
     let catalog = context.handle.catalog();
-    JsonResponse(List::whole(catalog.listings().map(JobView::from).collect()))
+    let mut items = Vec::new();
+    for listing in catalog.listings() {
+        items.push(JobView::of(listing, &context.handle).await?);
+    }
+    Ok(JsonResponse(List::whole(items)))
 }
 
 async fn show(
@@ -107,16 +121,71 @@ async fn show(
     Id(id): Id<JobId>,
     _: NoParameters,
 ) -> Result<JsonResponse<JobView>, Problem> {
-    let catalog = context.handle.catalog();
-    let listing = catalog.listing(&id).ok_or_else(|| unknown_job(&context.handle, &id))?;
-    Ok(JsonResponse(listing.into()))
+    view(&context.handle, &id).await
+}
+
+async fn view(handle: &Handle, id: &JobId) -> Result<JsonResponse<JobView>, Problem> {
+    let catalog = handle.catalog();
+    let listing = catalog.listing(id).ok_or_else(|| unknown_job(handle, id))?;
+    Ok(JsonResponse(JobView::of(listing, handle).await?))
+}
+
+/// Who asks for it.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OperatorBody {
+    by: Option<String>,
+}
+
+async fn pause(
+    State(context): State<Context>,
+    Id(id): Id<JobId>,
+    _: NoParameters,
+    OptionalJsonBody(body): OptionalJsonBody<OperatorBody>,
+) -> Result<JsonResponse<JobView>, Problem> {
+    let by = operator(body.by)?;
+    let handle = &context.handle;
+    handle.catalog().listing(&id).ok_or_else(|| unknown_job(handle, &id))?;
+    handle.pause_job(id.clone(), by).await?;
+    view(handle, &id).await
+}
+
+async fn resume(
+    State(context): State<Context>,
+    Id(id): Id<JobId>,
+    _: NoParameters,
+    OptionalJsonBody(body): OptionalJsonBody<OperatorBody>,
+) -> Result<JsonResponse<JobView>, Problem> {
+    let by = operator(body.by)?;
+    let handle = &context.handle;
+    handle.catalog().listing(&id).ok_or_else(|| unknown_job(handle, &id))?;
+    handle.resume_job(id.clone()).await?;
+    tracing::info!(job = %id, by, "the job goes on");
+    view(handle, &id).await
 }
 
 fn unknown_job(handle: &Handle, id: &JobId) -> Problem {
+    // Before the first catalog every job would seem unknown.
+    if let Err(not_ready) = take_work(handle) {
+        return not_ready;
+    }
     let catalog = handle.catalog();
     let known: Vec<&str> = catalog.all_serving().map(|loaded| loaded.job.id.as_str()).collect();
     let hint = crate::query::nearest(id.as_str(), &known)
         .map(|likely| format!("; did you mean {likely:?}?"))
         .unwrap_or_default();
     Problem::new(Code::UnknownJob, format!("there is no job {:?}{hint}", id.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use jobmill_core::RunId;
+
+    use super::*;
+
+    #[test]
+    fn a_breaker_that_tries_a_run_has_no_end_that_is_known() {
+        let view = BreakerView::from(BreakerState::Trying(RunId::from_bytes([7; 16])));
+        assert_eq!((view.state, view.until), ("trying", None));
+    }
 }

@@ -5,14 +5,20 @@ mod bulk;
 mod dead;
 mod events;
 mod faults;
+mod job_settings;
 mod jobs;
 mod journal;
 mod mail;
+mod operator;
 mod orders;
+mod queues;
 mod run_view;
 mod runs;
+mod schedule;
 mod stats;
 mod store;
+
+pub use job_settings::SettingsView;
 
 use axum::Router;
 use jobmill_store::Page;
@@ -29,7 +35,9 @@ pub(crate) fn routes() -> Router<Context> {
         .merge(jobs::routes())
         .merge(mail::routes())
         .merge(orders::routes())
+        .merge(queues::routes())
         .merge(runs::routes())
+        .merge(schedule::routes())
         .merge(stats::routes())
         .merge(store::routes())
 }

@@ -113,7 +113,7 @@ pub(super) fn take_work(handle: &Handle) -> Result<(), Problem> {
     if handle.is_ready() {
         return Ok(());
     }
-    let detail = "the engine takes no work at this moment: it is starting or stopping; try again in a few seconds";
+    let detail = "the engine takes no work at this moment: it is starting or stopping; try again in a moment";
     Err(Problem::new(Code::NotReady, detail))
 }
 

@@ -1,4 +1,4 @@
-//! The store as a whole: taken out as lines of JSON, read through for damage, pruned.
+//! The store as a whole: taken out as lines of JSON, read through for damage, pruned, made to forget.
 //! Nothing comes in here: an import needs a store that nobody else has open.
 
 use axum::body::Body;
@@ -8,12 +8,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json as JsonResponse, Router};
 use futures::stream;
-use jobmill_store::{Checked, StoreError, portable};
+use jobmill_core::flow::Pointer;
+use jobmill_core::{RunId, limits};
+use jobmill_store::{Checked, Forget, Forgotten, StoreError, portable};
 use serde::{Deserialize, Serialize};
 
 use crate::Context;
-use crate::body::OptionalJsonBody;
-use crate::error::Problem;
+use crate::body::{JsonBody, OptionalJsonBody};
+use crate::error::{Code, Problem};
 use crate::query::NoParameters;
 
 /// Bytes of an export that are read before they are sent: a row of small records at once, and never more in memory than
@@ -25,6 +27,7 @@ pub(super) fn routes() -> Router<Context> {
         .route("/api/v1/store/export", get(export))
         .route("/api/v1/store/check", get(check))
         .route("/api/v1/store/prune", post(prune))
+        .route("/api/v1/forget", post(forget))
 }
 
 /// A line of JSON for each record, as of one moment. What was sent before a failure has no end that looks whole, and the
@@ -95,4 +98,66 @@ async fn prune(
     let handle = &context.handle;
     let pruned = handle.prune(handle.retention()).await?;
     Ok(JsonResponse(PruneView { runs: pruned.runs, events: pruned.events }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ForgetBody {
+    email: Option<String>,
+    pointer: Option<String>,
+    value: Option<String>,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+#[derive(Serialize)]
+struct ForgottenView {
+    runs: usize,
+    dead: usize,
+    mails: usize,
+    events: usize,
+    orders: usize,
+    skipped: Vec<SkippedView>,
+    dry_run: bool,
+}
+
+#[derive(Serialize)]
+struct SkippedView {
+    id: RunId,
+    reason: &'static str,
+}
+
+/// Deletes everything that carries an address or a value, from the files too.
+async fn forget(
+    State(context): State<Context>,
+    _: NoParameters,
+    JsonBody(body): JsonBody<ForgetBody>,
+) -> Result<JsonResponse<ForgottenView>, Problem> {
+    let dry_run = body.dry_run;
+    let forgotten = context.handle.forget(wanted(body)?, dry_run).await?;
+    let reason = "it is under way; forget again once it has ended";
+    let skipped = forgotten.running.into_iter().map(|id| SkippedView { id, reason }).collect();
+    let Forgotten { runs, dead, mails, events, orders, .. } = forgotten;
+    Ok(JsonResponse(ForgottenView { runs, dead, mails, events, orders, skipped, dry_run }))
+}
+
+fn wanted(body: ForgetBody) -> Result<Forget, Problem> {
+    let email = body.email.map(|email| email.trim().to_owned());
+    if email.as_ref().is_some_and(|email| !email.contains('@') || email.len() > limits::KEY_BYTES) {
+        return Err(Problem::invalid_member("/email", "is no e-mail address"));
+    }
+    let missing = |pointer: &str, reason: &str| Problem::member(Code::MissingMember, pointer, reason);
+    let value = match (body.pointer, body.value) {
+        (Some(pointer), Some(value)) => {
+            let pointer = Pointer::try_from(pointer);
+            Some((pointer.map_err(|error| Problem::invalid_member("/pointer", error.to_string()))?, value))
+        }
+        (Some(_), None) => return Err(missing("/value", "is required beside pointer")),
+        (None, Some(_)) => return Err(missing("/pointer", "is required beside value")),
+        (None, None) => None,
+    };
+    if email.is_none() && value.is_none() {
+        return Err(missing("/email", "is required, or pointer and value: nothing else says what is to be forgotten"));
+    }
+    Ok(Forget { email, value })
 }

@@ -3,14 +3,17 @@
 
 mod dead;
 mod events;
+mod flow;
 mod jobs;
 mod listener;
 mod machine;
 mod mail;
 mod orders;
 mod page;
+mod queues;
 mod refusals;
 mod runs;
+mod schedule;
 mod scripts;
 mod stats;
 mod store;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jobmill_core::job::descriptor::Concurrency;
 use jobmill_core::journal::{EffectKey, LogLevel, LogLine};
 use jobmill_core::mail::{Attachment, Mail, MailStatus, Mailbox, Message, message_id};
 use jobmill_core::{Descriptor, FailureKind, Json, MailId, Outcome, Trigger};
@@ -56,6 +57,10 @@ fn flaky_descriptor() -> Descriptor {
         queue: Some("slow".to_owned()),
         retries: Some(1),
         timeout: Some(Duration::from_secs(90)),
+        concurrency: vec![
+            Concurrency { limit: 2, key: Some("/customer/id".to_owned()) },
+            Concurrency { limit: 10, key: None },
+        ],
         ..named("flaky", "Fails as it is told")
     }
 }

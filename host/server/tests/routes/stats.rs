@@ -24,7 +24,7 @@ async fn ready_means_that_the_jobs_are_loaded() {
     let refused = world.get("/readyz").await;
     assert_eq!(
         (refused.refusal().as_str(), &refused.headers["retry-after"]),
-        ("503 not-ready", &"5".parse().expect("a header"))
+        ("503 not-ready", &"1".parse().expect("a header"))
     );
     let engine = tokio::spawn(engine.run());
     world.until(|world| world.handle.is_ready()).await;

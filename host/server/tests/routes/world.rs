@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
-use jobmill_core::{RunId, RunState};
+use jobmill_core::{JobId, JobOverrides, RunId, RunState};
 use jobmill_engine::{Engine, Handle, Settings};
 use jobmill_server::{DevelopmentFaults, FaultKind, ServerSettings};
 use jobmill_store::{LogStore, MemoryLog, Retention};
@@ -23,6 +23,9 @@ use crate::scripts::Scripts;
 
 /// Longer than anything here takes: a test that hangs ends.
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(20);
+
+/// Runs that may wait, over all jobs.
+pub(crate) const WAITING: u32 = 20;
 
 /// What was asked to fail.
 #[derive(Default)]
@@ -55,7 +58,17 @@ impl World {
 
     /// An engine that has loaded these scripts.
     pub(crate) async fn with(scripts: &[&str]) -> Self {
-        let (world, engine) = Self::prepare(scripts);
+        Self::started(Self::prepare(scripts)).await
+    }
+
+    /// An engine that has loaded this script, of which the operator says so.
+    pub(crate) async fn overriding(script: &str, overrides: JobOverrides) -> Self {
+        let overrides = BTreeMap::from([(script.parse().expect("a job id"), overrides)]);
+        Self::started(Self::set_up(&[script], Retention::default(), overrides)).await
+    }
+
+    /// The same engine, once it has loaded what is in the hopper.
+    async fn started((world, engine): (Self, Engine)) -> Self {
         tokio::spawn(engine.run());
         world.until(|world| world.handle.is_ready()).await;
         // Ready comes just before the hopper is watched; a file that changes in between would never be noticed.
@@ -72,6 +85,10 @@ impl World {
 
     /// The same, which keeps final runs only for so long.
     pub(crate) fn keeping(scripts: &[&str], retention: Retention) -> (Self, Engine) {
+        Self::set_up(scripts, retention, BTreeMap::new())
+    }
+
+    fn set_up(scripts: &[&str], retention: Retention, overrides: BTreeMap<JobId, JobOverrides>) -> (Self, Engine) {
         let hopper = TempDir::new().expect("a directory");
         for script in scripts {
             std::fs::write(hopper.path().join(format!("{script}.wasm")), script).expect("a file");
@@ -83,8 +100,10 @@ impl World {
             quiet: Duration::ZERO,
             concurrency: 2,
             shutdown_grace: Duration::ZERO,
-            overrides: BTreeMap::new(),
+            overrides,
             retention,
+            queues: BTreeMap::from([("bulk".to_owned(), 3)]),
+            waiting: WAITING,
         };
         let (engine, handle) = Engine::new(
             settings,
@@ -135,6 +154,10 @@ impl World {
 
     pub(crate) async fn put(&self, path: &str, body: &str) -> Answer {
         self.send(json(Method::PUT, path, body)).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &str) -> Answer {
+        self.send(json(Method::PATCH, path, body)).await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {

@@ -1,11 +1,17 @@
 //! Every record reads back as it was written, and no other bytes read as a record.
 //! Samples are drawn from every variant and member, so that a member that does not survive its encoding shows.
 
-use jobmill_core::journal::{EffectKey, Enqueued, EntryKind, Finished, LogLevel, LogLine, Started};
+use std::time::Duration;
+
+use jobmill_core::flow::{FlowKey, FullAt, Mark, Pointer, RateLimit, UniqueStates};
+use jobmill_core::journal::{
+    DebounceTerms, EarlierKey, EffectKey, Enqueued, EntryKind, Finished, LogLevel, LogLine, Started, Terms, UniqueTerms,
+};
 use jobmill_core::mail::{Attachment, Mail, MailStatus, Mailbox, Message};
 use jobmill_core::order::{Money, Order, OrderItem, OrderPatch, OrderStatus};
 use jobmill_core::run::AttemptOutcome;
 use jobmill_core::{AttemptError, FailureKind, JobId, RunState, Version};
+use jobmill_store::{Control, JobControl, Pause, QueueControl, Schedule};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -42,12 +48,46 @@ fn reference() -> BoxedStrategy<EventReference> {
     (event_id(), text(), time()).prop_map(|(id, name, ts)| EventReference { id, name, ts }).boxed()
 }
 
+fn job() -> BoxedStrategy<JobId> {
+    "[a-z0-9][a-z0-9-]{0,63}".prop_map(|id| id.parse().expect("a job id")).boxed()
+}
+
+fn pointer() -> BoxedStrategy<Pointer> {
+    "/[a-zäö]{0,9}".prop_map(|text| Pointer::try_from(text).expect("a pointer")).boxed()
+}
+
+fn mark() -> BoxedStrategy<Mark> {
+    let of_value = |(job, event, pointer, value): (JobId, String, Pointer, String)| {
+        let name = pointer.as_str().trim_start_matches('/');
+        let document = serde_json::json!({ name: value });
+        Mark::of(&job, &event, &pointer, &document).expect("something stands there")
+    };
+    (job(), text(), pointer(), text()).prop_map(of_value).boxed()
+}
+
+fn bucket() -> BoxedStrategy<FullAt> {
+    let rate = |limit| RateLimit { limit, period: Duration::from_mins(1), key: None };
+    (1..u32::MAX, time()).prop_map(move |(limit, at)| rate(limit).take(FullAt::default(), at)).boxed()
+}
+
+fn terms() -> BoxedStrategy<Terms> {
+    let keys = vec((pointer(), text()).prop_map(|(pointer, value)| FlowKey { pointer, value }), 0..3);
+    let states = prop_oneof![Just(UniqueStates::All), Just(UniqueStates::Unfinished)];
+    let window = any::<u32>().prop_map(|millis| Duration::from_millis(u64::from(millis)));
+    let unique = (window, states).prop_map(|(window, states)| UniqueTerms { window, states });
+    let earlier = (text(), of(any::<[u8; 32]>()), time()).prop_map(|(key, digest, at)| EarlierKey { key, digest, at });
+    let debounce = (of(text()), vec(earlier, 0..3)).prop_map(|(value, earlier)| DebounceTerms { value, earlier });
+    let terms = (keys, of(unique), of(debounce), of(time()), vec(mark(), 0..3))
+        .prop_map(|(keys, unique, debounce, expires_at, marks)| Terms { keys, unique, debounce, expires_at, marks });
+    terms.boxed()
+}
+
 fn enqueued() -> BoxedStrategy<EntryKind> {
-    let job = "[a-z0-9][a-z0-9-]{0,63}".prop_map(|id| id.parse::<JobId>().expect("a job id"));
-    let first = (job, text(), any::<u8>(), json(), any::<u32>(), time());
-    let second = (of(reference()), vec(text(), 0..4), of(text()), of(text()), of(any::<[u8; 32]>()), of(run_id()));
+    let first = (job(), text(), any::<u8>(), json(), any::<u32>(), time());
+    let keys = (of(text()), of(text()), of(any::<[u8; 32]>()));
+    let second = (of(reference()), vec(text(), 0..4), keys, of(run_id()), of(terms()));
     let enqueued = (first, second).prop_map(|((job, queue, priority, payload, max_attempts, scheduled_at), second)| {
-        let (event, tags, unique_key, idempotency_key, request_digest, rerun_of) = second;
+        let (event, tags, (unique_key, idempotency_key, request_digest), rerun_of, terms) = second;
         EntryKind::Enqueued(Box::new(Enqueued {
             job,
             queue,
@@ -61,6 +101,7 @@ fn enqueued() -> BoxedStrategy<EntryKind> {
             idempotency_key,
             request_digest,
             rerun_of,
+            terms: terms.map(Box::new),
         }))
     });
     enqueued.boxed()
@@ -183,8 +224,9 @@ fn effect() -> BoxedStrategy<EffectKey> {
 }
 
 fn kind() -> BoxedStrategy<EntryKind> {
-    let started = (any::<u32>(), any::<[u8; 8]>(), any::<u64>()).prop_map(|(attempt, bytes, lease)| {
-        EntryKind::Started(Started { attempt, version: Version::of(&bytes), lease })
+    let started = (any::<u32>(), any::<[u8; 8]>(), any::<u64>(), of(bucket()));
+    let started = started.prop_map(|(attempt, bytes, lease, bucket)| {
+        EntryKind::Started(Started { attempt, version: Version::of(&bytes), lease, bucket })
     });
     let settled = (effect(), mail_status(), of(text()), of(text()))
         .prop_map(|(key, status, reply, error)| EntryKind::MailSettled { key, status, reply, error });
@@ -204,12 +246,27 @@ fn kind() -> BoxedStrategy<EntryKind> {
     .boxed()
 }
 
+fn control() -> BoxedStrategy<Control> {
+    let pause = || of((text(), time()).prop_map(|(by, at)| Pause { by, at }));
+    prop_oneof![
+        (text(), of(any::<u32>()), pause()).prop_map(|(name, concurrency, paused)| {
+            Control::Queue { name, control: QueueControl { concurrency, paused } }
+        }),
+        (job(), pause()).prop_map(|(job, paused)| Control::Job { job, control: JobControl { paused } }),
+        (job(), text(), time(), of(run_id()), any::<bool>()).prop_map(|(job, cron, up_to, last_run, ended)| {
+            Control::Schedule(Schedule { job, cron, up_to, last_run, ended })
+        }),
+    ]
+    .boxed()
+}
+
 fn record() -> BoxedStrategy<Record> {
     let entries = vec((time(), kind()).prop_map(|(at, kind)| Entry { at, kind }), 1..6);
     prop_oneof![
         4 => (run_id(), any::<u32>(), entries).prop_map(|(run, first, entries)| Record::Journal { run, first, entries }),
-        1 => (reference(), json(), time())
-            .prop_map(|(reference, data, received_at)| Record::Event { reference, data, received_at }),
+        1 => (reference(), json(), time(), vec(run_id(), 0..3))
+            .prop_map(|(reference, data, received_at, runs)| Record::Event { reference, data, received_at, runs }),
+        1 => control().prop_map(Record::Control),
         1 => order().prop_map(Record::Order),
         1 => any::<[u8; 16]>().prop_map(|up_to| Record::MailCleared { up_to: MailId::from_bytes(up_to) }),
         1 => vec(run_id(), 0..4).prop_map(|runs| Record::Pruned { runs }),

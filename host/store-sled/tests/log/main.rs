@@ -7,5 +7,6 @@ mod keeping;
 mod notes;
 mod release;
 mod repair;
+mod replacing;
 mod samples;
 mod unfinished;

@@ -33,6 +33,7 @@ pub(crate) fn enqueued(number: u32, payload_bytes: usize) -> Record {
         idempotency_key: None,
         request_digest: Some([200; 32]),
         rerun_of: Some(run(255)),
+        terms: None,
     };
     Record::Journal { run: run(number), first: 0, entries: vec![entry(EntryKind::Enqueued(Box::new(enqueued)))] }
 }
@@ -51,7 +52,7 @@ pub(crate) fn event(id: &str, data_bytes: usize) -> Record {
         ts: Timestamp::from_millis(7),
     };
     let data = Json::of(&"x".repeat(data_bytes)).expect("a document");
-    Record::Event { reference, data, received_at: Timestamp::from_millis(8) }
+    Record::Event { reference, data, received_at: Timestamp::from_millis(8), runs: Vec::new() }
 }
 
 /// An order with metadata of about so many bytes.

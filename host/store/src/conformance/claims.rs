@@ -9,7 +9,7 @@ use jobmill_core::{Outcome, RunState};
 
 use super::Subject;
 use super::subject::{at, finished, room, step, transient, version};
-use crate::store::{LeaseReference, NewRun};
+use crate::store::{Claim, LeaseReference, NewRun};
 
 pub async fn claims_go_by_priority_then_due_time_then_id(subject: Subject) {
     let run = |job: &str, priority, due| NewRun { priority, scheduled_at: at(due), ..subject.new_run(job) };
@@ -41,11 +41,14 @@ pub async fn a_claim_takes_no_more_than_there_is_room_for(subject: Subject) {
 pub async fn only_loaded_jobs_are_claimed(subject: Subject) {
     let (welcome, refund) = (subject.waiting("welcome").await, subject.waiting("refund").await);
     let store = subject.store();
-    assert_eq!(store.claim(room(9, &[]), at(0)).await, Ok(Vec::new()));
+    let nothing = Claim { runs: Vec::new(), left: true, expired: false };
+    assert_eq!(store.claim(room(9, &[]), at(0)).await, Ok(nothing));
     let claimed = store.claim(room(9, &["refund", "report"]), at(0)).await.expect("claims");
-    assert_eq!(claimed.iter().map(|it| it.head.id).collect::<Vec<_>>(), [refund]);
+    assert!(claimed.left);
+    assert_eq!(claimed.runs.iter().map(|it| it.head.id).collect::<Vec<_>>(), [refund]);
     let claimed = store.claim(room(9, &["welcome"]), at(0)).await.expect("claims");
-    assert_eq!(claimed.iter().map(|it| it.head.id).collect::<Vec<_>>(), [welcome]);
+    assert!(!claimed.left);
+    assert_eq!(claimed.runs.iter().map(|it| it.head.id).collect::<Vec<_>>(), [welcome]);
 }
 
 pub async fn nothing_is_claimed_before_it_is_due(subject: Subject) {
@@ -74,7 +77,7 @@ pub async fn concurrent_claims_never_share_a_run(subject: Subject) {
     }
     let mut claimed = Vec::new();
     for task in tasks {
-        claimed.extend(task.await.expect("ends").expect("claims").into_iter().map(|it| it.head.id));
+        claimed.extend(task.await.expect("ends").expect("claims").runs.into_iter().map(|it| it.head.id));
     }
     let distinct: BTreeSet<_> = claimed.iter().collect();
     assert_eq!((claimed.len(), distinct.len()), (40, 40));
@@ -88,7 +91,7 @@ pub async fn a_claim_is_on_the_record(subject: Subject) {
     assert_eq!((head.state, head.attempt, head.started_at), (RunState::Running, 1, Some(at(7))));
     assert_eq!((head.version, head.lease), (Some(version("welcome")), 1));
     assert_eq!(claimed.lease(), LeaseReference { run, token: 1 });
-    let started = Started { attempt: 1, version: version("welcome"), lease: 1 };
+    let started = Started { attempt: 1, version: version("welcome"), lease: 1, bucket: None };
     let last = subject.journal(run).await.pop().expect("an entry");
     assert_eq!((last.at, last.kind), (at(7), EntryKind::Started(started)));
 }

@@ -8,9 +8,11 @@ use jobmill_core::order::Order;
 use jobmill_core::{Run, RunId, RunState, Timestamp};
 
 use super::Subject;
-use super::play::{DIGEST, NAMES, event_id, play};
-use crate::query::{Counts, DeadGroup, EventRecord, MailFilter, MailView, RunFilter, RunRecord};
-use crate::store::{Enqueued, NewRun, Store};
+use super::play::{DIGEST, NAMES, event_id, limited, play};
+use super::subject::JOBS;
+use crate::control::Schedule;
+use crate::query::{Counts, DeadGroup, EventRecord, MailFilter, MailView, QueueView, RunFilter, RunRecord, WaitingFor};
+use crate::store::{Enqueued, NewRun, Room, RunFlow, Store};
 
 /// After every sequence of commands each run is the fold of its journal, and lists, counts, groups and logs follow.
 pub async fn every_run_is_the_fold_of_its_journal(subject: Subject) {
@@ -28,11 +30,15 @@ pub struct Observed {
     counts: Counts,
     groups: Vec<DeadGroup>,
     next_due: Option<Timestamp>,
-    positions: Vec<Option<usize>>,
+    waiting_for: Vec<Option<WaitingFor>>,
+    queues: Vec<QueueView>,
+    schedules: Vec<Schedule>,
 }
 
 /// Asks everything.
 pub async fn observe(store: &dyn Store, now: Timestamp) -> Observed {
+    // The rules are not kept: a claim brings them.
+    store.claim(Room { permits: 0, rules: limited(&JOBS) }, now).await.expect("claims");
     let mut observed = Observed {
         runs: Vec::new(),
         events: Vec::new(),
@@ -41,11 +47,13 @@ pub async fn observe(store: &dyn Store, now: Timestamp) -> Observed {
         counts: store.counts(None, now).await.expect("reads"),
         groups: store.dead_groups().await.expect("reads"),
         next_due: store.next_due(now).await.expect("reads"),
-        positions: Vec::new(),
+        waiting_for: Vec::new(),
+        queues: store.queues(now).await.expect("reads"),
+        schedules: store.schedules().await.expect("reads"),
     };
     for run in all_runs(store, now).await {
         observed.runs.push(store.run(run.head.id).await.expect("reads").expect("is there"));
-        observed.positions.push(store.position(run.head.id, now).await.expect("reads"));
+        observed.waiting_for.push(store.waiting_for(run.head.id, now).await.expect("reads"));
     }
     for number in 0..NAMES {
         observed.events.extend(store.event(&event_id(number)).await.expect("reads"));
@@ -94,8 +102,9 @@ pub async fn check(store: &dyn Store, now: Timestamp) {
     }
     let groups = store.dead_groups().await.expect("reads");
     assert_eq!(groups.iter().map(|group| group.count).sum::<usize>(), counts.of(RunState::Dead));
-    let due = runs.iter().map(|run| &run.head).filter(|head| head.state.is_waiting() && head.scheduled_at > now);
-    assert_eq!(store.next_due(now).await, Ok(due.map(|head| head.scheduled_at).min()));
+    let waiting = runs.iter().map(|run| &run.head).filter(|head| head.state.is_waiting());
+    let times = waiting.flat_map(|head| [Some(head.scheduled_at), head.expires_at]).flatten();
+    assert_eq!(store.next_due(now).await, Ok(times.filter(|time| *time > now).min()));
     for summary in store.mails(&MailFilter::default(), None, usize::MAX - 1).await.expect("reads").items {
         let remembered = memories[&summary.run].mail(summary.id).expect("the run knows its mail");
         assert_eq!((summary.status, summary.attempts), (remembered.status, remembered.attempts));
@@ -118,5 +127,6 @@ fn repeatable(run: &Run) -> NewRun {
         idempotency_key: None,
         request_digest: DIGEST,
         rerun_of: None,
+        flow: RunFlow::default(),
     }
 }

@@ -140,7 +140,7 @@ pub async fn the_position_counts_what_goes_before(subject: Subject) {
     let runs = vec![run("welcome", 5, 0), run("refund", 0, 0), run("welcome", 5, 9), run("welcome", 1, 9)];
     let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
     subject.enqueue(runs, at(0)).await;
-    let position = async |run, now| subject.query().position(run, now).await.expect("reads");
+    let position = async |run, now| subject.waiting_for(run, now).await.and_then(|it| it.position);
     assert_eq!(position(ids[2], at(8)).await, None);
     for looked in [false, true] {
         assert_eq!(position(ids[3], at(9)).await, Some(0), "a claim looked: {looked}");

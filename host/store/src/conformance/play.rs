@@ -6,20 +6,38 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jobmill_core::flow::{Concurrency, FlowKey};
 use jobmill_core::journal::{EffectKey, EntryKind};
 use jobmill_core::mail::{Mail, MailStatus};
 use jobmill_core::order::{Order, OrderPatch, OrderStatus};
 use jobmill_core::{EventId, FailureKind, Json, Outcome, RunId, Timestamp};
 
 use super::Subject;
-use super::subject::{JOBS, at, finished, order, order_updated, room, settled, step, to_status};
+use super::subject::{JOBS, at, finished, job, order, order_updated, pointer, room, settled, step, to_status};
+use crate::flow::{Pause, Rules};
 use crate::query::{DeadFilter, RunFilter};
-use crate::store::{Claimed, NewRun};
+use crate::store::{Claimed, Firing, NewRun, QueueChange, Room, RunDebounce, RunFlow};
 
 /// Events and orders of a play: few, so that commands meet on them.
 pub(super) const NAMES: u64 = 8;
 /// What the keys of a play's runs must equal to name them.
 pub(super) const DIGEST: Option<[u8; 32]> = Some([3; 32]);
+
+/// The queues of a play.
+const QUEUES: [&str; 2] = ["default", "bulk"];
+
+/// These jobs loaded, under the limits of a play. None of them changes by itself as time goes on.
+pub(super) fn limited(jobs: &[&str]) -> Arc<Rules> {
+    let mut rules = (*room(0, jobs).rules).clone();
+    if let Some(refund) = rules.jobs.get_mut(&job("refund")) {
+        refund.concurrency = vec![Concurrency { limit: 2, key: Some(pointer("/user")) }];
+    }
+    if let Some(report) = rules.jobs.get_mut(&job("report")) {
+        report.concurrency = vec![Concurrency { limit: 3, key: None }];
+    }
+    rules.queues.insert("bulk".to_owned(), 6);
+    Arc::new(rules)
+}
 
 /// Plays so many commands that follow from `seed`; answers what each of them was answered, and the time at the end.
 pub async fn play(subject: &Subject, seed: u64, commands: usize) -> (Vec<String>, Timestamp) {
@@ -95,7 +113,18 @@ impl<'subject> Play<'subject> {
         let run = self.subject.new_run(job);
         self.runs.push(run.id);
         let bytes = if self.below(10) == 0 { 20_000 } else { 10 };
+        let user = self.one_of(&["ada", "bob"]).expect("there are users");
+        let key = FlowKey { pointer: pointer("/user"), value: user.to_owned() };
+        let debounce = RunDebounce { value: Some(user.to_owned()), max_wait: Some(Duration::from_secs(4)) };
+        let flow = RunFlow {
+            keys: vec![key],
+            expires: Some(Duration::from_millis(self.below(20_000))).filter(|_| self.below(6) == 0),
+            debounce: Some(debounce).filter(|_| self.below(8) == 0),
+            ..RunFlow::default()
+        };
         NewRun {
+            queue: self.one_of(&QUEUES).expect("there are queues").to_owned(),
+            flow,
             priority: u8::try_from(self.below(10)).expect("below 10"),
             payload: Json::of(&"x".repeat(bytes)).expect("a document"),
             scheduled_at: self.now.after(Duration::from_millis(self.below(2) * self.below(5_000))),
@@ -125,9 +154,10 @@ impl<'subject> Play<'subject> {
     async fn claim(&mut self) {
         let permits = usize::try_from(self.below(4)).expect("few");
         let jobs = if self.below(2) == 0 { &JOBS[..] } else { &JOBS[1..] };
-        let claimed = self.subject.store().claim(room(permits, jobs), self.now).await;
+        let room = Room { permits, rules: limited(jobs) };
+        let claimed = self.subject.store().claim(room, self.now).await;
         self.answered(&claimed);
-        self.claimed.extend(claimed.expect("claims"));
+        self.claimed.extend(claimed.expect("claims").runs);
     }
 
     /// Something of an attempt that is, or once was, under way.
@@ -202,6 +232,33 @@ impl<'subject> Play<'subject> {
         self.answered(&answer);
     }
 
+    async fn control(&mut self) {
+        let pause = Pause { by: "ada".to_owned(), at: self.now };
+        let paused = Some(pause).filter(|_| self.below(3) == 0);
+        if self.below(2) == 0 {
+            let job = self.one_of(&JOBS).expect("there are jobs").parse().expect("a job id");
+            let answer = self.subject.store().control_job(job, paused).await;
+            self.answered(&answer);
+        } else {
+            let queue = self.one_of(&QUEUES).expect("there are queues").to_owned();
+            let concurrency = Some(3).filter(|_| self.below(2) == 0);
+            let change = QueueChange { concurrency: Some(concurrency), paused: Some(paused.map(|pause| pause.by)) };
+            let answer = self.subject.store().control_queue(queue, change, self.now).await;
+            self.answered(&answer);
+        }
+    }
+
+    async fn fire(&mut self) {
+        let run = self.new_run();
+        let cron = "* * * * *".to_owned();
+        let schedules = self.subject.query().schedules().await.expect("reads");
+        let known = schedules.iter().find(|schedule| schedule.job == run.job);
+        let from = known.map(|schedule| schedule.up_to);
+        let firing = Firing { job: run.job.clone(), cron, from, up_to: self.now, run: Some(run), ended: false };
+        let answer = self.subject.store().fire(firing, self.now).await;
+        self.answered(&answer);
+    }
+
     async fn put_order(&mut self) {
         let order = order(&format!("order-{}", self.below(NAMES)), OrderStatus::Paid);
         let bytes = usize::try_from(self.below(3) * 6_000).expect("few");
@@ -220,7 +277,12 @@ impl<'subject> Play<'subject> {
                 let answer = self.subject.store().clear_mail().await;
                 self.answered(&answer);
             }
-            _ => {}
+            3..5 => {
+                let answer = self.subject.store().expire(self.now).await;
+                self.answered(&answer);
+            }
+            5 => self.fire().await,
+            _ => self.control().await,
         }
     }
 }

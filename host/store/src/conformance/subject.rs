@@ -5,6 +5,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use jobmill_core::flow::{FlowKey, Pointer};
 use jobmill_core::journal::{EffectKey, Entry, EntryKind, EventReference};
 use jobmill_core::mail::{Mail, MailStatus, Mailbox, Message};
 use jobmill_core::order::{Money, Order, OrderPatch, OrderStatus};
@@ -12,8 +13,9 @@ use jobmill_core::{
     Backoff, Entropy, FailureKind, JobId, Json, MailId, Outcome, RunHead, RunId, Timestamp, Version, transition,
 };
 
-use crate::query::Query;
-use crate::store::{Claimed, Enqueued, NewEvent, NewRun, Room, Store};
+use crate::flow::{JobRules, Rules};
+use crate::query::{Query, WaitingFor};
+use crate::store::{Claimed, Enqueued, NewEvent, NewRun, Room, RunFlow, Store};
 
 /// The jobs of the tests; each is loaded with the version of its own name.
 pub(super) const JOBS: [&str; 3] = ["welcome", "refund", "report"];
@@ -27,6 +29,10 @@ pub(super) fn job(name: &str) -> JobId {
     name.parse().expect("a job id")
 }
 
+pub(super) fn pointer(text: &str) -> Pointer {
+    Pointer::try_from(text.to_owned()).expect("a pointer")
+}
+
 pub(super) fn version(name: &str) -> Version {
     Version::of(name.as_bytes())
 }
@@ -34,10 +40,13 @@ pub(super) fn version(name: &str) -> Version {
 /// A store under test.
 pub struct Subject {
     pub(super) store: Arc<dyn Store>,
+    open: Opener,
     ids: Counting,
     /// Dropped after the store.
-    _keep: Box<dyn Any + Send>,
+    keep: Box<dyn Any + Send>,
 }
+
+type Opener = Box<dyn Fn() -> Arc<dyn Store> + Send>;
 
 #[derive(Default)]
 struct Counting(AtomicU64);
@@ -49,9 +58,17 @@ impl Entropy for Counting {
 }
 
 impl Subject {
-    /// An empty store, and what has to stay for as long as the store, such as its directory.
-    pub fn new(store: impl Store + 'static, keep: impl Any + Send) -> Self {
-        Self { store: Arc::new(store), ids: Counting::default(), _keep: Box::new(keep) }
+    /// What opens a store that is empty at first, and what has to stay for as long as the store, such as its directory.
+    pub fn new<S: Store + 'static>(open: impl Fn() -> S + Send + 'static, keep: impl Any + Send) -> Self {
+        let open: Opener = Box::new(move || Arc::new(open()));
+        Self { store: open(), open, ids: Counting::default(), keep: Box::new(keep) }
+    }
+
+    /// The same after its process ended and another opened the store.
+    pub(super) fn reopened(self) -> Self {
+        let Self { store, open, ids, keep } = self;
+        drop(store);
+        Self { store: open(), open, ids, keep }
     }
 
     /// The store.
@@ -79,6 +96,7 @@ impl Subject {
             idempotency_key: None,
             request_digest: None,
             rerun_of: None,
+            flow: RunFlow::default(),
         }
     }
 
@@ -88,7 +106,7 @@ impl Subject {
             EventReference { id: id.parse().expect("an event id"), name: "email/welcome".to_owned(), ts: at(0) };
         let data = Json::parse("{\"user\": 1}").expect("a document");
         let runs = jobs.iter().map(|name| NewRun { payload: data.clone(), ..self.new_run(name) }).collect();
-        NewEvent { reference, data, runs }
+        NewEvent { reference, data, runs, cancels: Vec::new() }
     }
 
     /// Enqueues runs of which each is new.
@@ -99,6 +117,18 @@ impl Subject {
             other => panic!("not new: {other:?}"),
         });
         created.collect()
+    }
+
+    /// A run with these values at these pointers of its payload.
+    pub(super) fn with_keys(&self, name: &str, keys: &[(&str, &str)]) -> NewRun {
+        let key = |(at, value): &(&str, &str)| FlowKey { pointer: pointer(at), value: (*value).to_owned() };
+        let flow = RunFlow { keys: keys.iter().map(key).collect(), ..RunFlow::default() };
+        NewRun { flow, ..self.new_run(name) }
+    }
+
+    /// Enqueues runs of which each is new; answers their ids.
+    pub(super) async fn enqueued(&self, runs: Vec<NewRun>) -> Vec<RunId> {
+        self.enqueue(runs, at(0)).await.into_iter().map(|head| head.id).collect()
     }
 
     /// Enqueues a run that is due at once.
@@ -128,13 +158,33 @@ impl Subject {
 
     /// Claims with every job loaded.
     pub(super) async fn claim(&self, permits: usize, now: Timestamp) -> Vec<Claimed> {
-        self.store.claim(room(permits, &JOBS), now).await.expect("claims")
+        self.store.claim(room(permits, &JOBS), now).await.expect("claims").runs
+    }
+
+    /// Claims under these rules; answers the runs' ids, so that orders can be compared.
+    pub(super) async fn claim_under(&self, rules: &Arc<Rules>, permits: usize, now: Timestamp) -> Vec<RunId> {
+        self.attempts_under(rules, permits, now).await.into_iter().map(|claimed| claimed.head.id).collect()
+    }
+
+    /// Claims under these rules.
+    pub(super) async fn attempts_under(&self, rules: &Arc<Rules>, permits: usize, now: Timestamp) -> Vec<Claimed> {
+        let room = Room { permits, rules: Arc::clone(rules) };
+        self.store.claim(room, now).await.expect("claims").runs
+    }
+
+    pub(super) async fn waiting_for(&self, run: RunId, now: Timestamp) -> Option<WaitingFor> {
+        self.store.waiting_for(run, now).await.expect("reads")
     }
 
     /// Claims the one run that is next.
     pub(super) async fn claim_one(&self, now: Timestamp) -> Claimed {
         let mut claimed = self.claim(1, now).await;
         claimed.pop().expect("a run is due")
+    }
+
+    /// Ends an attempt as it should.
+    pub(super) async fn complete(&self, claimed: &Claimed, now: Timestamp) {
+        self.end(claimed, Outcome::Completed { output: None }, now).await;
     }
 
     /// Ends an attempt.
@@ -177,7 +227,15 @@ impl Subject {
 
 /// Room for so many runs of these jobs.
 pub(super) fn room(permits: usize, jobs: &[&str]) -> Room {
-    Room { permits, jobs: jobs.iter().map(|name| (job(name), version(name))).collect() }
+    let jobs = jobs.iter().map(|name| (job(name), JobRules::new(version(name)))).collect();
+    Room { permits, rules: Arc::new(Rules { jobs, ..Rules::default() }) }
+}
+
+/// Every job loaded, and of one of them what is said here.
+pub(super) fn rules_of(name: &str, change: impl FnOnce(&mut JobRules)) -> Arc<Rules> {
+    let mut rules = (*room(0, &JOBS).rules).clone();
+    change(rules.jobs.get_mut(&job(name)).expect("a job of the tests"));
+    Arc::new(rules)
 }
 
 /// How an attempt ends, decided as the engine does.

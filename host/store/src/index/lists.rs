@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
-use jobmill_core::{JobId, RunHead, RunId, RunState, Timestamp, limits};
+use jobmill_core::journal::{Entry, EntryKind};
+use jobmill_core::run::AttemptOutcome;
+use jobmill_core::{JobId, RunHead, RunId, RunState, Timestamp};
 
+use super::row::Row;
+use crate::flow::{self, Flow};
 use crate::query::{Counts, DeadFilter, DeadGroup, RunFilter};
 
-type ReadyKey = (u8, Timestamp, RunId);
 type GroupKey = (JobId, u64);
 type Ids<'lists> = Box<dyn Iterator<Item = RunId> + 'lists>;
 
@@ -19,8 +22,6 @@ const ID_SLACK: std::time::Duration = std::time::Duration::from_mins(1);
 /// The runs of one job.
 #[derive(Default)]
 struct Lane {
-    /// Due; first is next.
-    ready: BTreeSet<ReadyKey>,
     /// By the state that they are listed under.
     states: [BTreeSet<RunId>; 7],
 }
@@ -29,6 +30,10 @@ struct Lane {
 #[derive(Default)]
 pub(super) struct Lists {
     lanes: BTreeMap<JobId, Lane>,
+    /// Which due run begins next.
+    pub(super) flow: Flow,
+    /// When waiting runs that have not begun expire.
+    pub(super) expiring: BTreeSet<(Timestamp, RunId)>,
     /// Not due yet when last looked at.
     due: BTreeSet<(Timestamp, RunId)>,
     dead: BTreeMap<GroupKey, BTreeSet<(Timestamp, RunId)>>,
@@ -83,19 +88,59 @@ impl Lists {
         self.with_error.remove(&head.id);
     }
 
-    /// Lists the run under its state.
-    pub(super) fn place(&mut self, head: &RunHead) {
-        self.place_as(head, head.state);
+    /// Puts an unfinished run into its lane.
+    pub(super) fn join(&mut self, row: &mut Row) {
+        if row.lane.is_none() && !row.head.state.is_final() {
+            let (lane, keys) = self.flow.join(&row.head.job, &row.head.queue, &row.keys);
+            (row.lane, row.keys) = (Some(lane), keys);
+        }
     }
 
-    /// Lists the run under this state.
-    pub(super) fn place_as(&mut self, head: &RunHead, shown: RunState) {
+    /// Takes a run that is on no list out of its lane.
+    pub(super) fn part(&mut self, row: &mut Row) {
+        if let Some(lane) = row.lane.take() {
+            self.flow.leave(lane);
+        }
+    }
+
+    /// Takes in what an entry says for the limits.
+    pub(super) fn apply(&mut self, row: &Row, entry: &Entry) {
+        match &entry.kind {
+            EntryKind::Started(started) => {
+                if let Some(bucket) = started.bucket {
+                    self.flow.took(&row.head.job, &row.keys, bucket);
+                }
+            }
+            EntryKind::Finished(finished) => {
+                let failed = match finished.outcome {
+                    AttemptOutcome::Completed => Some(false),
+                    AttemptOutcome::Failed => Some(true),
+                    AttemptOutcome::Snoozed | AttemptOutcome::Interrupted | AttemptOutcome::Cancelled => None,
+                };
+                self.flow.ended(&row.head.job, row.head.id, failed, entry.at);
+            }
+            _ => {}
+        }
+    }
+
+    /// Lists the run under the state that it shows.
+    pub(super) fn place(&mut self, row: &mut Row) {
+        let (head, shown) = (&row.head, row.shown);
+        match (shown, row.lane) {
+            (RunState::Available, Some(lane)) => self.flow.add(lane, flow::place(head)),
+            (RunState::Running, Some(lane)) => self.flow.hold(lane),
+            (RunState::Completed | RunState::Cancelled | RunState::Dead, Some(lane)) => {
+                self.flow.leave(lane);
+                row.lane = None;
+            }
+            _ => {}
+        }
+        if let Some(at) = head.expires_at.filter(|_| shown.is_waiting()) {
+            self.expiring.insert((at, head.id));
+        }
         let Some(lane) = self.lanes.get_mut(&head.job) else { return };
         lane.states[slot(shown)].insert(head.id);
         match shown {
-            RunState::Available => {
-                lane.ready.insert((head.priority, head.scheduled_at, head.id));
-            }
             RunState::Scheduled | RunState::Retryable => {
                 self.due.insert((head.scheduled_at, head.id));
             }
@@ -103,18 +148,24 @@ impl Lists {
                 let of_group = self.dead.entry(group(head)).or_default();
                 of_group.insert((head.finished_at.unwrap_or_default(), head.id));
             }
-            RunState::Running | RunState::Completed | RunState::Cancelled => {}
+            RunState::Available | RunState::Running | RunState::Completed | RunState::Cancelled => {}
         }
     }
 
     /// Takes the run off the list of the state that it is listed under.
-    pub(super) fn unplace(&mut self, head: &RunHead, shown: RunState) {
+    pub(super) fn unplace(&mut self, row: &Row) {
+        let (head, shown) = (&row.head, row.shown);
+        match (shown, row.lane) {
+            (RunState::Available, Some(lane)) => self.flow.remove(lane, flow::place(head)),
+            (RunState::Running, Some(lane)) => self.flow.release(lane),
+            _ => {}
+        }
+        if let Some(at) = head.expires_at {
+            self.expiring.remove(&(at, head.id));
+        }
         let Some(lane) = self.lanes.get_mut(&head.job) else { return };
         lane.states[slot(shown)].remove(&head.id);
         match shown {
-            RunState::Available => {
-                lane.ready.remove(&(head.priority, head.scheduled_at, head.id));
-            }
             RunState::Scheduled | RunState::Retryable => {
                 self.due.remove(&(head.scheduled_at, head.id));
             }
@@ -127,7 +178,7 @@ impl Lists {
                     }
                 }
             }
-            RunState::Running | RunState::Completed | RunState::Cancelled => {}
+            RunState::Available | RunState::Running | RunState::Completed | RunState::Cancelled => {}
         }
     }
 
@@ -137,7 +188,7 @@ impl Lists {
     }
 
     /// Runs that are due and not listed so, each with its head.
-    fn overdue<'lists>(
+    pub(super) fn overdue<'lists>(
         &'lists self,
         now: Timestamp,
         head: impl Fn(RunId) -> Option<&'lists RunHead>,
@@ -145,25 +196,21 @@ impl Lists {
         self.due.iter().take_while(move |(at, _)| *at <= now).filter_map(move |(_, id)| head(*id))
     }
 
-    /// Due runs of these jobs, the next first.
-    pub(super) fn ready<'lists>(&'lists self, jobs: &[&JobId]) -> impl Iterator<Item = RunId> + 'lists {
-        let mut lanes: Vec<_> = jobs.iter().filter_map(|job| self.lanes.get(*job)).map(|it| it.ready.iter()).collect();
-        let mut heads: Vec<Option<&ReadyKey>> = lanes.iter_mut().map(Iterator::next).collect();
-        std::iter::from_fn(move || {
-            let (lane, (_, _, id)) = heads
-                .iter()
-                .enumerate()
-                .filter_map(|(lane, head)| head.map(|key| (lane, key)))
-                .min_by_key(|it| it.1)?;
-            let id = *id;
-            heads[lane] = lanes[lane].next();
-            Some(id)
-        })
-    }
-
     /// Runs that are listed under a state, newest first.
     pub(super) fn in_state(&self, state: RunState) -> impl Iterator<Item = RunId> + '_ {
         Newest::of(self.lanes.values().map(|lane| &lane.states[slot(state)]), None)
+    }
+
+    /// Runs of a job that are listed under a state.
+    pub(super) fn of_job(&self, job: &JobId, state: RunState) -> impl Iterator<Item = RunId> + '_ {
+        self.lanes.get(job).into_iter().flat_map(move |lane| lane.states[slot(state)].iter().copied())
+    }
+
+    /// How many runs of a job, or of all, are unfinished and not under way.
+    pub(super) fn waiting(&self, job: Option<&JobId>) -> usize {
+        let lanes = self.lanes.iter().filter(|(id, _)| job.is_none_or(|wanted| wanted == *id));
+        let states = RunState::ALL.into_iter().filter(|state| state.is_waiting());
+        lanes.map(|(_, lane)| states.clone().map(|state| lane.states[slot(state)].len()).sum::<usize>()).sum()
     }
 
     /// Runs that are listed under a state and were enqueued before a time, or little later.
@@ -292,25 +339,18 @@ impl Lists {
     /// The next time after `now` at which a run becomes due.
     pub(super) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
         // What is due already and was not claimed waits for room, not for its time.
-        let after = (now.after(std::time::Duration::from_millis(1)), RunId::from_bytes([0; 16]));
-        self.due.range(after..).next().map(|(at, _)| *at)
+        self.due.range(after(now)..).next().map(|(at, _)| *at)
     }
 
-    /// Due runs of the same job that go before this one; none when that takes too long to count.
-    pub(super) fn position<'lists>(
-        &'lists self,
-        run: &RunHead,
-        now: Timestamp,
-        head: impl Fn(RunId) -> Option<&'lists RunHead>,
-    ) -> Option<usize> {
-        let before = (run.priority, run.scheduled_at, run.id);
-        let most = limits::POSITION_COUNTED + 1;
-        let ready = self.lanes.get(&run.job).map_or(0, |lane| lane.ready.range(..before).take(most).count());
-        // What has become due since the last claim looked stands in line too.
-        let overdue = self.overdue(now, head).take(most);
-        let overdue = overdue.filter(|it| it.job == run.job && (it.priority, it.scheduled_at, it.id) < before).count();
-        Some(ready + overdue).filter(|position| *position < most)
+    /// The next time after `now` at which a run expires.
+    pub(super) fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
+        self.expiring.range(after(now)..).next().map(|(at, _)| *at)
     }
+}
+
+/// Before everything that is later than `now`.
+fn after(now: Timestamp) -> (Timestamp, RunId) {
+    (now.after(std::time::Duration::from_millis(1)), RunId::from_bytes([0; 16]))
 }
 
 static NONE: BTreeSet<RunId> = BTreeSet::new();

@@ -1,6 +1,8 @@
 //! What a store knows without reading its log: where each run stands, what is due, which keys are taken, and where in
 //! the log the rest is. Rebuilt from the log at start; it holds no outputs and no journals, and changes by records only.
 
+mod asking;
+mod keys;
 mod lists;
 mod mails;
 mod row;
@@ -9,49 +11,35 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use jobmill_core::journal::{Enqueued, Entry, EntryKind};
+use jobmill_core::flow::Mark;
+use jobmill_core::journal::{EarlierKey, Enqueued, Entry, EntryKind};
 use jobmill_core::order::Order;
 use jobmill_core::{EventId, JobId, Json, MailId, RunHead, RunId, Timestamp, limits, transition};
 use smallvec::SmallVec;
 
+use self::keys::Keys;
+pub(crate) use self::keys::{DebounceKey, KeyHolder, UniqueKey, unique_keys};
 use self::lists::Lists;
 pub(crate) use self::mails::Mails;
 pub(crate) use self::row::{Row, Standing};
+use crate::control::{Control, ControlKey};
+use crate::flow::{Chosen, Rules};
 use crate::log::{Place, Record};
-use crate::query::{Counts, DeadFilter, DeadGroup, RunFilter};
 use crate::store::Change;
-
-/// Under which a second enqueue is the first run.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum UniqueKey {
-    /// The request's `unique_key`, which counts within a job.
-    Job(JobId, Arc<str>),
-    /// The request's `Idempotency-Key`.
-    Request(Arc<str>),
-}
-
-/// Who holds a key.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct KeyHolder {
-    /// The first run.
-    pub(crate) run: RunId,
-    /// What a repeat must equal.
-    pub(crate) digest: Option<[u8; 32]>,
-    /// When it was enqueued; the key is free again `limits::UNIQUE_WINDOW` later.
-    pub(crate) since: Timestamp,
-}
 
 /// An event in the index.
 #[derive(Debug, Clone)]
 pub(crate) enum EventRow {
     /// It started these runs, which tell of it; in the order of their ids.
     Started(SmallVec<[RunId; 2]>),
-    /// No job listened to it.
+    /// It started no run of its own.
     Alone {
         /// Where it is.
         place: Place,
         /// When it was recorded.
         received_at: Timestamp,
+        /// The runs that took its data in.
+        runs: SmallVec<[RunId; 2]>,
     },
 }
 
@@ -59,8 +47,7 @@ impl EventRow {
     /// The runs it started.
     pub(crate) fn runs(&self) -> &[RunId] {
         match self {
-            Self::Started(runs) => runs,
-            Self::Alone { .. } => &[],
+            Self::Started(runs) | Self::Alone { runs, .. } => runs,
         }
     }
 }
@@ -95,15 +82,15 @@ pub(crate) type RunIds = HashSet<RunId, BuildHasherDefault<IdHasher>>;
 pub(crate) struct Index {
     runs: ById<Box<Row>>,
     lists: Lists,
-    keys: HashMap<UniqueKey, KeyHolder>,
-    /// How many keys there may be before those that are free again are dropped.
-    keys_bound: usize,
+    keys: Keys,
     events: BTreeMap<EventId, EventRow>,
     /// What lists and mails are asked by.
     names: HashSet<Arc<str>>,
     /// The e-mail log.
     pub(crate) mails: Mails,
     orders: BTreeMap<String, (Arc<Order>, Place)>,
+    /// What is kept beside the runs.
+    controls: BTreeMap<ControlKey, (Control, Place)>,
     /// Payloads of runs that are soon claimed, so that a claim reads nothing; at most `limits::PAYLOADS_KEPT_BYTES`.
     payloads: ById<Json>,
     payload_bytes: usize,
@@ -126,15 +113,18 @@ impl Index {
             Record::Journal { run, first, entries } => {
                 return self.apply_journal(*run, *first, entries, place).map(Some);
             }
-            Record::Event { reference, received_at, .. } => {
-                let row = EventRow::Alone { place, received_at: *received_at };
-                self.live += usize::from(self.events.insert(reference.id.clone(), row).is_none());
+            Record::Event { reference, received_at, runs, .. } => {
+                let row = EventRow::Alone { place, received_at: *received_at, runs: runs.as_slice().into() };
+                let known = self.events.insert(reference.id.clone(), row);
+                // Its runs may have told of it before; the record counts all the same.
+                self.live += usize::from(!matches!(known, Some(EventRow::Alone { .. })));
             }
             Record::Order(order) => {
                 let kept = self.orders.insert(order.id.clone(), (Arc::new(order.clone()), place));
                 self.live += usize::from(kept.is_none());
             }
             Record::MailCleared { up_to } => self.mails.clear(*up_to, place),
+            Record::Control(control) => self.apply_control(control, place),
             Record::Pruned { runs } => runs.iter().for_each(|run| self.remove(*run)),
             Record::PrunedEvents { events } => {
                 for event in events {
@@ -160,7 +150,7 @@ impl Index {
         let known = row.entries.checked_sub(first).ok_or(Misfit(run))? as usize;
         row.places.push(place);
         self.live += 1;
-        Ok(self.advance(run, entries.get(known..).unwrap_or_default()))
+        self.advance(run, entries.get(known..).unwrap_or_default()).ok_or(Misfit(run))
     }
 
     fn begin(&mut self, run: RunId, first: &Entry) -> Result<(), Misfit> {
@@ -171,19 +161,26 @@ impl Index {
         if let EntryKind::Enqueued(enqueued) = &first.kind {
             self.apply_enqueued(&head, enqueued);
         }
-        let row = Row { shown: head.state, head, entries: 1, places: SmallVec::new() };
+        let keys = match &first.kind {
+            EntryKind::Enqueued(enqueued) => {
+                enqueued.terms.as_ref().map_or_else(Arc::default, |terms| terms.keys.as_slice().into())
+            }
+            _ => Arc::default(),
+        };
+        let mut row = Row { shown: head.state, head, entries: 1, lane: None, keys, places: SmallVec::new() };
         self.lists.add(&row.head);
-        self.lists.place(&row.head);
+        self.lists.join(&mut row);
+        self.lists.place(&mut row);
         self.runs.insert(run, Box::new(row));
         Ok(())
     }
 
     /// Takes further entries of a run's journal in.
-    fn advance(&mut self, run: RunId, entries: &[Entry]) -> Change {
-        let row = self.runs.get_mut(&run).expect("the run was looked up");
+    fn advance(&mut self, run: RunId, entries: &[Entry]) -> Option<Change> {
+        let row = self.runs.get_mut(&run)?;
         let moves = entries.iter().any(|entry| moves(&entry.kind));
         if moves {
-            self.lists.unplace(&row.head, row.shown);
+            self.lists.unplace(row);
         }
         for entry in entries {
             let had_error = row.head.error.is_some();
@@ -192,43 +189,55 @@ impl Index {
                 self.lists.add_error(run);
             }
             self.mails.apply(&row.head, entry);
+            self.lists.apply(row, entry);
             row.entries += 1;
         }
+        let RunHead { state, scheduled_at, cancel_requested, .. } = row.head;
         if moves {
-            row.shown = row.head.state;
-            self.lists.place(&row.head);
-            if !row.head.state.is_waiting() {
-                let freed = self.payloads.remove(&run).map_or(0, |payload| payload_bytes(&payload));
-                self.payload_bytes -= freed;
+            row.shown = state;
+            self.lists.join(row);
+            self.lists.place(row);
+            if !state.is_waiting() {
+                self.forget_payload(run);
             }
         }
-        let RunHead { state, scheduled_at, cancel_requested, .. } = row.head;
-        Change { run, state, scheduled_at, cancel_requested }
+        Some(Change { run, state, scheduled_at, cancel_requested })
+    }
+
+    fn forget_payload(&mut self, run: RunId) {
+        let freed = self.payloads.remove(&run).map_or(0, |payload| payload_bytes(&payload));
+        self.payload_bytes -= freed;
+    }
+
+    /// Chooses runs to begin, at most so many; each holds its places in the limits from now on.
+    pub(crate) fn choose(&mut self, now: Timestamp, most: usize) -> Vec<Chosen> {
+        let Self { lists, runs, locked, .. } = self;
+        lists.flow.choose(now, most, |run| {
+            let head = runs.get(&run).map(|row| &row.head);
+            !locked.contains(&run) && head.is_some_and(|head| transition::is_claimable(head, now))
+        })
+    }
+
+    /// A claim of a chosen run: taken in before it is written.
+    pub(crate) fn start_chosen(&mut self, chosen: &Chosen, entry: Entry) -> Option<Change> {
+        // Taken in as any start, which takes the places itself.
+        self.lists.flow.release(chosen.lane);
+        self.start(chosen.run, entry)
     }
 
     /// A claim: taken in before it is written.
     pub(crate) fn start(&mut self, run: RunId, entry: Entry) -> Option<Change> {
         let first = self.runs.get(&run)?.entries;
-        let change = self.advance(run, std::slice::from_ref(&entry));
+        let change = self.advance(run, std::slice::from_ref(&entry))?;
         self.starts.insert(run, (first, entry));
         Some(change)
     }
 
     fn apply_enqueued(&mut self, head: &RunHead, enqueued: &Enqueued) {
-        let holder = KeyHolder { run: head.id, digest: enqueued.request_digest, since: head.enqueued_at };
-        for key in unique_keys(&head.job, enqueued.unique_key.as_deref(), enqueued.idempotency_key.as_deref()) {
-            // Records that were written again are not read back in the order of their times: the newest holder counts.
-            let newest = self.keys.get(&key).is_none_or(|earlier| earlier.since <= holder.since);
-            if newest {
-                self.keys.insert(key, holder);
-            }
-        }
-        if self.keys.len() > self.keys_bound.max(1_024) {
-            self.keys.retain(|_, holder| head.enqueued_at.since(holder.since) < limits::UNIQUE_WINDOW);
-            self.keys_bound = self.keys.len() * 2;
-        }
+        self.keys.apply(head, enqueued, |run| self.runs.get(&run).map(|row| row.head.state));
         if let Some(reference) = &enqueued.event {
             let row = self.events.entry(reference.id.clone()).or_insert(EventRow::Started(SmallVec::new()));
+            // An event with a record of its own names its runs there.
             if let EventRow::Started(runs) = row
                 && let Err(place) = runs.binary_search(&head.id)
             {
@@ -240,6 +249,43 @@ impl Index {
             self.payload_bytes += bytes;
             self.payloads.insert(head.id, enqueued.payload.clone());
         }
+    }
+
+    fn apply_control(&mut self, control: &Control, place: Place) {
+        match control {
+            Control::Queue { name, control } => {
+                let name = self.name(&name.as_str().into());
+                self.lists.flow.set_queue(&name, control.clone());
+            }
+            Control::Job { job, control } => self.lists.flow.set_job(job, control.clone()),
+            Control::Schedule(_) => {}
+        }
+        self.live += usize::from(self.controls.insert(control.key(), (control.clone(), place)).is_none());
+    }
+
+    /// The version of a job that would run.
+    pub(crate) fn version(&self, job: &JobId) -> Option<jobmill_core::Version> {
+        self.lists.flow.version(job)
+    }
+
+    /// The limits that hold from now on.
+    pub(crate) fn set_rules(&mut self, rules: &Arc<Rules>) {
+        self.lists.flow.set_rules(rules);
+    }
+
+    /// Whether due runs are left that were not chosen.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.lists.flow.has_ready()
+    }
+
+    /// A chosen run does not begin after all.
+    pub(crate) fn put_back(&mut self, chosen: &Chosen, now: Timestamp) {
+        self.lists.flow.put_back(chosen, now);
+    }
+
+    /// A job's breaker is closed by an operator.
+    pub(crate) fn close_breaker(&mut self, job: &JobId) {
+        self.lists.flow.close_breaker(job);
     }
 
     /// The one copy of a name that many runs have.
@@ -257,8 +303,9 @@ impl Index {
 
     /// A run is no longer there.
     fn remove(&mut self, run: RunId) {
-        let Some(row) = self.runs.remove(&run) else { return };
-        self.lists.unplace(&row.head, row.shown);
+        let Some(mut row) = self.runs.remove(&run) else { return };
+        self.lists.unplace(&row);
+        self.lists.part(&mut row);
         self.lists.remove(&row.head);
         self.mails.remove(run);
         self.live -= row.places.len();
@@ -288,14 +335,15 @@ impl Index {
     /// Any other record was written again.
     pub(crate) fn moved_other(&mut self, record: &Record, place: Place) {
         match record {
-            Record::Event { reference, received_at, .. } => {
-                let row = EventRow::Alone { place, received_at: *received_at };
+            Record::Event { reference, received_at, runs, .. } => {
+                let row = EventRow::Alone { place, received_at: *received_at, runs: runs.as_slice().into() };
                 self.events.insert(reference.id.clone(), row);
             }
             Record::Order(order) => {
                 self.orders.insert(order.id.clone(), (Arc::new(order.clone()), place));
             }
             Record::MailCleared { up_to } => self.mails.clear(*up_to, place),
+            Record::Control(control) => _ = self.controls.insert(control.key(), (control.clone(), place)),
             Record::Journal { .. } | Record::Pruned { .. } | Record::PrunedEvents { .. } | Record::Floor { .. } => {}
         }
     }
@@ -308,6 +356,7 @@ impl Index {
             }
             Record::Order(order) => self.orders.get(&order.id).is_some_and(|(_, kept)| *kept == place),
             Record::MailCleared { .. } => self.mails.cleared_at() == Some(place),
+            Record::Control(control) => self.controls.get(&control.key()).is_some_and(|(_, kept)| *kept == place),
             Record::Journal { .. } | Record::Pruned { .. } | Record::PrunedEvents { .. } | Record::Floor { .. } => {
                 false
             }
@@ -324,16 +373,11 @@ impl Index {
         for _ in 0..most {
             let Some(run) = self.lists.next_overdue(now) else { return false };
             let Some(row) = self.runs.get_mut(&run) else { continue };
-            self.lists.unplace(&row.head, row.shown);
+            self.lists.unplace(row);
             row.shown = jobmill_core::RunState::Available;
-            self.lists.place_as(&row.head, row.shown);
+            self.lists.place(row);
         }
         self.lists.next_overdue(now).is_some()
-    }
-
-    /// Due runs of these jobs, the next first: by priority, then due time, then id.
-    pub(crate) fn claimable<'index>(&'index self, jobs: &[&JobId]) -> impl Iterator<Item = &'index RunHead> {
-        self.lists.ready(jobs).filter_map(|id| self.head(id))
     }
 
     /// The run.
@@ -363,7 +407,27 @@ impl Index {
 
     /// Who holds a key at `now`.
     pub(crate) fn holder(&self, key: &UniqueKey, now: Timestamp) -> Option<&KeyHolder> {
-        self.keys.get(key).filter(|holder| now.since(holder.since) < limits::UNIQUE_WINDOW)
+        self.keys.holder(key, now, |run| self.head(run).is_none_or(|head| head.state.is_final()))
+    }
+
+    /// The run that waits for enqueues of this kind to be quiet, and the keys of the requests that it took in.
+    pub(crate) fn debounced(&self, key: &DebounceKey) -> Option<(&RunHead, &[EarlierKey])> {
+        self.keys.debounced(key).find_map(|(run, keys)| {
+            // One that has begun, or was taken back, does not come back to wait for more.
+            let row = self.row(run).filter(|row| row.head.state.is_waiting() && row.entries == 1)?;
+            Some((&row.head, keys))
+        })
+    }
+
+    /// Waiting runs that an event with this mark cancels.
+    pub(crate) fn marked(&self, mark: Mark) -> Vec<RunId> {
+        let runs = self.keys.marked(mark).iter().copied();
+        runs.filter(|run| self.head(*run).is_some_and(|head| head.state.is_waiting())).collect()
+    }
+
+    /// How many runs of a job, or of all, are unfinished and not under way.
+    pub(crate) fn waiting(&self, job: Option<&JobId>) -> usize {
+        self.lists.waiting(job)
     }
 
     /// The event.
@@ -374,7 +438,7 @@ impl Index {
     /// Where the events are that no job listened to.
     pub(crate) fn events_alone(&self) -> impl Iterator<Item = (&EventId, Place, Timestamp)> {
         self.events.iter().filter_map(|(id, row)| match row {
-            EventRow::Alone { place, received_at } => Some((id, *place, *received_at)),
+            EventRow::Alone { place, received_at, .. } => Some((id, *place, *received_at)),
             EventRow::Started(_) => None,
         })
     }
@@ -389,67 +453,6 @@ impl Index {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, Excluded);
         self.orders.range::<str, _>((from, Unbounded)).map(|(_, (order, _))| order)
-    }
-
-    /// Runs that a filter names, newest first, before `after`.
-    pub(crate) fn matching<'index>(
-        &'index self,
-        filter: &'index RunFilter,
-        after: Option<RunId>,
-        now: Timestamp,
-    ) -> impl Iterator<Item = &'index RunHead> {
-        let event = filter.event.as_ref().and_then(|event| event.parse().ok()).and_then(|id| self.events.get(&id));
-        let candidates = self.lists.candidates(filter, event.map(EventRow::runs), after, now);
-        candidates.filter_map(|id| self.head(id)).filter(move |head| row::matches(filter, head, now))
-    }
-
-    /// Dead runs that a filter names, in each group the longest dead first. Of runs that it names by id also those that
-    /// are not dead, so that whoever named them can be told.
-    pub(crate) fn dead<'index>(
-        &'index self,
-        filter: &'index DeadFilter,
-    ) -> Box<dyn Iterator<Item = &'index RunHead> + 'index> {
-        if let Some(ids) = &filter.ids {
-            let named = lists::newest_first(ids).into_iter().filter_map(|id| self.head(id));
-            return Box::new(named.filter(|head| lists::in_group(filter, &lists::group(head))));
-        }
-        Box::new(self.lists.dead(filter).filter_map(|id| self.head(id)))
-    }
-
-    /// Dead runs by job and error, newest first.
-    pub(crate) fn dead_groups(&self) -> Vec<DeadGroup> {
-        self.lists.dead_groups(|id| self.head(id))
-    }
-
-    /// Final runs whose time to be kept is over, in no particular order.
-    pub(crate) fn expired<'index>(
-        &'index self,
-        retention: &'index crate::store::Retention,
-        now: Timestamp,
-    ) -> impl Iterator<Item = RunId> + 'index {
-        let of_state = retention.ages().into_iter().filter_map(move |(state, age)| {
-            let youngest = now.before(age.max(limits::UNIQUE_WINDOW))?;
-            Some(self.lists.enqueued_before(state, youngest).filter(move |id| {
-                self.head(*id).and_then(|head| head.finished_at).is_some_and(|finished| finished <= youngest)
-            }))
-        });
-        of_state.flatten()
-    }
-
-    /// How many runs show each state at `now`; of one job, or of all.
-    pub(crate) fn counts(&self, job: Option<&JobId>, now: Timestamp) -> Counts {
-        self.lists.counts(job, now, |id| self.head(id))
-    }
-
-    /// The next time after `now` at which a run becomes due.
-    pub(crate) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
-        self.lists.next_due(now)
-    }
-
-    /// Due runs of the same job that go before this one; none when there are more than `limits::POSITION_COUNTED`.
-    pub(crate) fn position(&self, id: RunId, now: Timestamp) -> Option<usize> {
-        let head = self.head(id).filter(|head| head.state_at(now) == jobmill_core::RunState::Available)?;
-        self.lists.position(head, now, |id| self.head(id))
     }
 
     /// The id of the newest mail that the e-mail log shows, and how many it shows.
@@ -469,15 +472,4 @@ fn moves(kind: &EntryKind) -> bool {
 /// What a kept payload takes, with what keeps it.
 fn payload_bytes(payload: &Json) -> usize {
     payload.as_str().len() + 64
-}
-
-/// The keys that an enqueue takes.
-pub(crate) fn unique_keys(
-    job: &JobId,
-    unique_key: Option<&str>,
-    idempotency_key: Option<&str>,
-) -> impl Iterator<Item = UniqueKey> {
-    let of_job = unique_key.map(|key| UniqueKey::Job(job.clone(), key.into()));
-    let of_request = idempotency_key.map(|key| UniqueKey::Request(key.into()));
-    of_job.into_iter().chain(of_request)
 }

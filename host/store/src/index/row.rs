@@ -2,11 +2,14 @@
 //! It holds no documents: those are read from where the row says they are.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use jobmill_core::flow::FlowKey;
 use jobmill_core::journal::Entry;
 use jobmill_core::{RunHead, RunId, RunState, Timestamp};
 use smallvec::SmallVec;
 
+use crate::flow::LaneId;
 use crate::log::Place;
 use crate::query::RunFilter;
 
@@ -17,6 +20,10 @@ pub(crate) struct Row {
     pub(crate) head: RunHead,
     /// How many entries its journal has.
     pub(crate) entries: u32,
+    /// The lane it waits and runs in; none once it is final.
+    pub(super) lane: Option<LaneId>,
+    /// What stood in its payload at the pointers of its job's limits.
+    pub(super) keys: Arc<[FlowKey]>,
     /// The state that it is listed under: available once it was found due, whatever its journal says.
     pub(super) shown: RunState,
     /// Where the entries are, in their order.

@@ -38,14 +38,8 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    pub(super) fn new(door: Door, loaded: &LoadedJob) -> Self {
-        Self {
-            door,
-            job: loaded.job.id.clone(),
-            payloads: Payloads::of(loaded),
-            next: AtomicU64::new(0),
-            acknowledged: AtomicUsize::new(0),
-        }
+    pub(super) fn new(door: Door, loaded: &LoadedJob, payloads: Payloads) -> Self {
+        Self { door, job: loaded.job.id.clone(), payloads, next: AtomicU64::new(0), acknowledged: AtomicUsize::new(0) }
     }
 
     /// Runs that a client was told are durable.

@@ -7,6 +7,7 @@ mod drive;
 mod http;
 mod intake;
 mod latency;
+mod limited;
 mod payload;
 mod phases;
 mod process;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use clap::Args;
 use jobmill_core::{JobId, limits};
+use jobmill_engine::LoadedJob;
 
 use super::Context;
 use crate::config::Config;
@@ -28,6 +30,7 @@ use crate::config::arguments::{ConfigFile, DEVELOPMENT, Places};
 use crate::failure::{Exit, Failure};
 use crate::serve::{self, Signals};
 use intake::{Door, Intake};
+use payload::Payloads;
 use phases::Phases;
 use report::Report;
 use site::Site;
@@ -38,6 +41,7 @@ use tally::Tally;
 /// A mill like the one that serves is made in a directory of its own on the disk of the data directory: full durability,
 /// the jobs of the hopper, mail that is captured. It is removed in the end. No running server is touched.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Bench {
     /// Runs of each phase
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -65,6 +69,9 @@ pub(crate) struct Bench {
     hopper: Option<PathBuf>,
     #[command(flatten)]
     file: ConfigFile,
+    /// Put the job under a concurrency limit over 10,000 keys and a rate limit; neither holds anything up
+    #[arg(long)]
+    limits: bool,
     /// Keep a processor awake while one client enqueues and while the latency is measured
     #[arg(long)]
     keep_awake: bool,
@@ -77,7 +84,10 @@ impl Bench {
     pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
         let file = ConfigFile { config: self.file.config.clone() };
         let places = Places { file, listen: None, hopper: self.hopper.clone(), data: self.data.clone() };
-        let config = places.load("bench", &DEVELOPMENT)?.config;
+        let mut config = places.load("bench", &DEVELOPMENT)?.config;
+        if self.limits {
+            limited::put(&mut config, &self.job);
+        }
         if context.global.verbose > 0 {
             serve::start_log(&context.global);
         }
@@ -109,7 +119,7 @@ impl Bench {
                 Some(address) => Door::Server { address, event: intake::event_of(&loaded, &handle.catalog()) },
                 None => Door::Engine(handle.clone()),
             };
-            let intake = Arc::new(Intake::new(door, &loaded));
+            let intake = Arc::new(Intake::new(door, &loaded, self.payloads(&loaded)?));
             if self.batch > 1 && !intake.takes_batches() {
                 let text = format!("{} has no event of its own, and over HTTP only events come in batches", self.job);
                 return Err(Failure::usage("no-batches", text).advise("leave --batch or --http out"));
@@ -131,5 +141,19 @@ impl Bench {
             }
         }
         measured
+    }
+
+    fn payloads(&self, loaded: &LoadedJob) -> Result<Payloads, Failure> {
+        if !self.limits {
+            return Ok(Payloads::of(loaded));
+        }
+        Payloads::keyed(loaded).ok_or_else(|| {
+            let text = format!(
+                "{} takes no member {:?} in its payload, by which it would be limited",
+                self.job,
+                limited::MEMBER
+            );
+            Failure::usage("no-limits", text).advise("leave --limits out, or name another job with --job")
+        })
     }
 }

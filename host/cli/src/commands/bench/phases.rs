@@ -80,6 +80,7 @@ impl Phases<'_> {
             job: self.bench.job.to_string(),
             through: if self.bench.http { "http" } else { "engine" },
             awake: self.bench.keep_awake,
+            limits: self.bench.limits,
             completed_once: self.check().await?,
             machine_load,
         })

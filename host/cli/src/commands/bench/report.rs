@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::disk::DiskRate;
 use super::drive::{Enqueued, Sustained};
 use super::latency::{self, Latency};
+use super::limited;
 use super::process;
 use crate::output::{self, number_cell};
 
@@ -33,6 +34,8 @@ pub(super) struct Report {
     pub(super) through: &'static str,
     /// Whether the processors were kept awake while one client enqueued and while the latency was measured.
     pub(super) awake: bool,
+    /// Whether the job was put under limits.
+    pub(super) limits: bool,
     /// Runs that were looked at in the end: each had completed, by its only attempt.
     pub(super) completed_once: usize,
     /// Of the whole machine when the measurement began: what others left of it.
@@ -235,6 +238,7 @@ impl Report {
             ("processors", Some(awake.to_owned())),
             ("machine", self.machine_load.map(|load| format!("load {load:.1} when it began"))),
             ("job", Some(format!("{} through {}", self.job, self.through))),
+            ("limits", self.limits.then(limited::described)),
             ("runs", Some(format!("{}, each completed by its only attempt", self.completed_once))),
         ]
     }

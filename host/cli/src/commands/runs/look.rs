@@ -9,7 +9,7 @@ use jobmill_core::{RunId, Timestamp};
 use owo_colors::OwoColorize as _;
 
 use super::{Context, List};
-use crate::api::{AttemptView, EntryView, LogLine, LogView, RunView, WaitingView};
+use crate::api::{AttemptView, EntryView, LogLine, LogView, RunView};
 use crate::client::{Page, read};
 use crate::failure::Failure;
 use crate::{machine, output};
@@ -72,7 +72,7 @@ fn described(run: &RunView, now: Timestamp) -> String {
         ("run", Some(run.id.clone())),
         ("job", Some(run.job.clone())),
         ("state", Some(output::state_text(run.state))),
-        ("waiting for", run.waiting_for.as_ref().map(|waiting| waits(waiting, now))),
+        ("waits", run.waiting_for.as_ref().map(|waiting| waiting.sentence(now))),
         ("cancelled", run.cancel_reason.as_deref().map(output::visible)),
         ("attempt", Some(format!("{} of {}", run.attempt, run.max_attempts))),
         ("version", run.version.clone()),
@@ -90,17 +90,6 @@ fn described(run: &RunView, now: Timestamp) -> String {
     ]);
     for attempt in &run.attempts {
         let _ = write!(text, "\n\n{}", attempt_text(attempt));
-    }
-    text
-}
-
-fn waits(waiting: &WaitingView, now: Timestamp) -> String {
-    let mut text = output::visible(&waiting.detail);
-    if let Some(until) = waiting.until {
-        let _ = write!(text, ", {}", output::relative(until, now));
-    }
-    if let Some(position) = waiting.position.filter(|position| *position > 0) {
-        let _ = write!(text, ", {} before it", output::count(position, "run"));
     }
     text
 }
@@ -199,9 +188,9 @@ mod tests {
         let now = "2026-03-01T09:00:00.500Z".parse().expect("a time");
         let text = anstream::adapter::strip_str(&described(&run, now)).to_string();
         for part in [
-            "state        ↻ retryable",
-            "waiting for  waits for attempt 2 of 2, in 1.0 s",
-            "payload      {\"userId\":\"u1\"}",
+            "state     ↻ retryable",
+            "waits     for attempt 2 of 2, in 1.0 s",
+            "payload   {\"userId\":\"u1\"}",
             "✗ attempt 1  failed after 12 ms",
             "    transient: the mail server\n    is away \\u{1b}[2J",
         ] {

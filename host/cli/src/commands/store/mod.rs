@@ -3,6 +3,7 @@
 
 mod check;
 mod export;
+mod forget;
 mod import;
 mod keeper;
 mod progress;
@@ -30,6 +31,8 @@ pub(crate) enum StoreCommand {
     Export(Export),
     /// Take in what `store export` wrote
     Import(Import),
+    /// Delete whatever carries an e-mail address, or a value in a payload
+    Forget(forget::ForgetArguments),
     /// Take out runs whose time to be kept is over, as [retention] says
     Prune {
         #[command(flatten)]
@@ -84,6 +87,7 @@ impl StoreCommand {
             Self::Check { place } => check::check(&place, context)?,
             Self::Export(Export { place, file }) => export::export(&place, file.as_deref(), context)?,
             Self::Import(Import { place, file }) => import::import(&place, &file, context)?,
+            Self::Forget(arguments) => forget::forget(&arguments, context)?,
             Self::Prune { place } => prune::prune(&place, context)?,
         }
         Ok(Exit::Done)

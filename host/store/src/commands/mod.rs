@@ -1,21 +1,25 @@
 //! What each command writes, decided from the index: which runs it touches, and the records that say what happened.
 //! It writes nothing and waits for nothing; the committer does both.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod enqueue;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
-use jobmill_core::journal::{Enqueued as EnqueuedEntry, Entry, EntryKind, EventReference};
+use jobmill_core::journal::{Entry, EntryKind};
 use jobmill_core::order::{Order, OrderError};
 use jobmill_core::transition::{self, Refused};
-use jobmill_core::{EventId, RunHead, RunId, RunState, Timestamp, limits};
+use jobmill_core::{EventId, JobId, RunHead, RunId, RunState, Timestamp, limits};
 
+pub(crate) use self::enqueue::{enqueue, fire, publish};
 use crate::committer::Commit;
-use crate::index::{EventRow, Index, RunIds, UniqueKey, unique_keys};
+use crate::control::{Control, ControlKey};
+use crate::flow::{JobControl, Pause, QueueControl};
+use crate::forgetting;
+use crate::index::{DebounceKey, RunIds, UniqueKey};
 use crate::log::Record;
 use crate::query::{DeadFilter, RunFilter};
-use crate::store::{
-    BulkOutcome, Enqueued, LeaseReference, NewEvent, NewRun, Pruned, Published, RecordError, Retention, StoreError,
-};
+use crate::store::{BulkOutcome, LeaseReference, Pruned, QueueChange, RecordError, Retention, StoreError};
 
 /// What the commands of one commit have touched: a command that touches the same waits for the next commit, so that
 /// each is decided on what is durable.
@@ -25,6 +29,10 @@ pub(crate) struct Touched {
     keys: HashSet<UniqueKey>,
     events: HashSet<String>,
     orders: HashSet<String>,
+    controls: BTreeSet<ControlKey>,
+    debounced: HashSet<DebounceKey>,
+    /// Runs that the commit creates.
+    created: BTreeMap<JobId, usize>,
 }
 
 /// What a command comes to.
@@ -44,128 +52,6 @@ fn journal(commit: &mut Commit<'_>, run: RunId, now: Timestamp, kinds: impl Into
     let first = start.as_ref().map_or(next, |(first, _)| *first);
     let entries = kinds.into_iter().map(|kind| Entry { at: now, kind });
     Record::Journal { run, first, entries: start.into_iter().map(|(_, entry)| entry).chain(entries).collect() }
-}
-
-/// How an enqueue is answered, once durable.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum EnqueueAnswer {
-    /// This run was created.
-    Created(RunId),
-    /// This run exists.
-    Existing(RunId),
-    /// The key names another enqueue, of this run.
-    Conflict(RunId),
-}
-
-impl EnqueueAnswer {
-    /// The answer with the run as the index has it.
-    pub(crate) fn resolve(self, index: &Index) -> Enqueued {
-        match self {
-            Self::Conflict(run) => Enqueued::Conflict(run),
-            Self::Created(run) => index.head(run).cloned().map_or(Enqueued::Conflict(run), Enqueued::Created),
-            Self::Existing(run) => index.head(run).cloned().map_or(Enqueued::Conflict(run), Enqueued::Existing),
-        }
-    }
-}
-
-/// Enqueue: all or nothing. One conflict refuses the batch, and nothing of it is written: whatever of it would have been
-/// created is answered with the run that it failed on.
-pub(crate) fn enqueue(commit: &mut Commit<'_>, runs: &[NewRun], now: Timestamp) -> Decision<Vec<EnqueueAnswer>> {
-    let (index, touched) = (commit.index, &mut commit.touched);
-    let mut answers = Vec::with_capacity(runs.len());
-    let mut created: HashMap<RunId, Record> = HashMap::new();
-    let mut taken: HashMap<UniqueKey, (RunId, Option<[u8; 32]>)> = HashMap::new();
-    for run in runs {
-        let keys: Vec<_> = unique_keys(&run.job, run.unique_key.as_deref(), run.idempotency_key.as_deref()).collect();
-        if touched.runs.contains(&run.id) || keys.iter().any(|key| touched.keys.contains(key)) {
-            return Decision::Later;
-        }
-        if created.contains_key(&run.id) || index.head(run.id).is_some() {
-            // Its own id says that it is the same enqueue: the first answer got lost.
-            answers.push(EnqueueAnswer::Existing(run.id));
-            continue;
-        }
-        let holder = |key| index.holder(key, now).map(|held| (held.run, held.digest)).or(taken.get(key).copied());
-        let holders: Vec<_> = keys.iter().filter_map(holder).collect();
-        let other = holders.iter().find(|(_, digest)| *digest != run.request_digest);
-        answers.push(match (other, holders.first()) {
-            (Some((holder, _)), _) => EnqueueAnswer::Conflict(*holder),
-            (None, Some((holder, _))) => EnqueueAnswer::Existing(*holder),
-            (None, None) => {
-                created.insert(run.id, enqueued(run, None, now));
-                taken.extend(keys.into_iter().map(|key| (key, (run.id, run.request_digest))));
-                EnqueueAnswer::Created(run.id)
-            }
-        });
-    }
-    let refused = answers.iter().find(|answer| matches!(answer, EnqueueAnswer::Conflict(_))).copied();
-    if let Some(conflict) = refused {
-        let is_there =
-            |answer: &EnqueueAnswer| matches!(answer, EnqueueAnswer::Existing(run) if index.head(*run).is_some());
-        let is_conflict = |answer: &EnqueueAnswer| matches!(answer, EnqueueAnswer::Conflict(_));
-        answers.iter_mut().filter(|answer| !is_there(answer) && !is_conflict(answer)).for_each(|it| *it = conflict);
-        return Decision::Write(Vec::new(), answers);
-    }
-    if let (Some(full), false) = (&commit.full, created.is_empty()) {
-        return Decision::Refuse(full.clone());
-    }
-    touched.keys.extend(taken.into_keys());
-    touched.runs.extend(created.keys());
-    let records = runs.iter().filter_map(|run| created.remove(&run.id)).collect();
-    Decision::Write(records, answers)
-}
-
-fn enqueued(run: &NewRun, event: Option<&EventReference>, now: Timestamp) -> Record {
-    let entry = EnqueuedEntry {
-        job: run.job.clone(),
-        queue: run.queue.clone(),
-        priority: run.priority,
-        payload: run.payload.clone(),
-        max_attempts: run.max_attempts,
-        scheduled_at: run.scheduled_at,
-        event: event.cloned(),
-        tags: run.tags.clone(),
-        unique_key: run.unique_key.clone(),
-        idempotency_key: run.idempotency_key.clone(),
-        request_digest: run.request_digest,
-        rerun_of: run.rerun_of,
-    };
-    let entries = vec![Entry { at: now, kind: EntryKind::Enqueued(Box::new(entry)) }];
-    Record::Journal { run: run.id, first: 0, entries }
-}
-
-/// Publish: all or nothing. An id that is known starts nothing.
-pub(crate) fn publish(commit: &mut Commit<'_>, events: &[NewEvent], now: Timestamp) -> Decision<Vec<Published>> {
-    let (index, touched) = (commit.index, &mut commit.touched);
-    if events.iter().any(|event| touched.events.contains(event.reference.id.as_str())) {
-        return Decision::Later;
-    }
-    let mut records = Vec::new();
-    let mut answers: Vec<Published> = Vec::with_capacity(events.len());
-    let mut published: HashMap<&EventId, usize> = HashMap::new();
-    for (position, event) in events.iter().enumerate() {
-        let id = &event.reference.id;
-        let known = index.event(id).map(|row: &EventRow| row.runs().to_vec());
-        let known = known.or_else(|| published.get(id).map(|first| answers[*first].runs.clone()));
-        if let Some(runs) = known {
-            answers.push(Published { id: id.clone(), runs, replayed: true });
-            continue;
-        }
-        if event.runs.is_empty() {
-            let (reference, data) = (event.reference.clone(), event.data.clone());
-            records.push(Record::Event { reference, data, received_at: now });
-        }
-        records.extend(event.runs.iter().map(|run| enqueued(run, Some(&event.reference), now)));
-        let mut runs: Vec<RunId> = event.runs.iter().map(|run| run.id).collect();
-        runs.sort_unstable();
-        published.insert(id, position);
-        answers.push(Published { id: id.clone(), runs, replayed: false });
-    }
-    if let (Some(full), false) = (&commit.full, records.is_empty()) {
-        return Decision::Refuse(full.clone());
-    }
-    touched.events.extend(events.iter().map(|event| event.reference.id.as_str().to_owned()));
-    Decision::Write(records, answers)
 }
 
 /// Record or finish: entries of the attempt under way, which are taken when they are written. Changes of orders are
@@ -268,6 +154,77 @@ pub(crate) fn rescue(commit: &mut Commit<'_>, now: Timestamp) -> Decision<Vec<Ru
     Decision::Write(records, runs)
 }
 
+/// Cancels waiting runs whose time to begin is over, at most so many at once; answers whether there may be more.
+pub(crate) fn expire(commit: &mut Commit<'_>, now: Timestamp) -> Decision<bool> {
+    let index = commit.index;
+    let lapsed: Vec<RunId> = index.lapsed(now).take(limits::EXPIRED_AT_ONCE).collect();
+    if lapsed.iter().any(|run| commit.touched.runs.contains(run)) {
+        return Decision::Later;
+    }
+    let more = lapsed.len() == limits::EXPIRED_AT_ONCE;
+    let mut records = Vec::with_capacity(lapsed.len());
+    for head in lapsed.into_iter().filter_map(|run| index.head(run)) {
+        if let Ok(kind) = transition::expire(head, now) {
+            commit.touched.runs.insert(head.id);
+            records.push(journal(commit, head.id, now, [kind]));
+        }
+    }
+    Decision::Write(records, more)
+}
+
+/// What an operator says of a queue.
+pub(crate) fn control_queue(
+    commit: &mut Commit<'_>,
+    name: &str,
+    change: &QueueChange,
+    now: Timestamp,
+) -> Decision<QueueControl> {
+    let key = ControlKey::Queue(name.to_owned());
+    if commit.touched.controls.contains(&key) {
+        return Decision::Later;
+    }
+    let before = match commit.index.control(&key) {
+        Some(Control::Queue { control, .. }) => control.clone(),
+        _ => QueueControl::default(),
+    };
+    let mut control = before.clone();
+    if let Some(concurrency) = change.concurrency {
+        control.concurrency = concurrency;
+    }
+    match &change.paused {
+        // Who paused it first is who is asked why.
+        Some(Some(by)) => _ = control.paused.get_or_insert_with(|| Pause { by: by.clone(), at: now }),
+        Some(None) => control.paused = None,
+        None => {}
+    }
+    if control == before {
+        return Decision::Write(Vec::new(), control);
+    }
+    commit.touched.controls.insert(key);
+    let record = Record::Control(Control::Queue { name: name.to_owned(), control: control.clone() });
+    Decision::Write(vec![record], control)
+}
+
+/// What an operator says of a job.
+pub(crate) fn control_job(commit: &mut Commit<'_>, job: &JobId, paused: Option<Pause>) -> Decision<JobControl> {
+    let key = ControlKey::Job(job.clone());
+    if commit.touched.controls.contains(&key) {
+        return Decision::Later;
+    }
+    let before = match commit.index.control(&key) {
+        Some(Control::Job { control, .. }) => control.clone(),
+        _ => JobControl::default(),
+    };
+    let paused = paused.map(|pause| before.paused.clone().unwrap_or(pause));
+    let control = JobControl { paused };
+    if control == before {
+        return Decision::Write(Vec::new(), control);
+    }
+    commit.touched.controls.insert(key);
+    let record = Record::Control(Control::Job { job: job.clone(), control: control.clone() });
+    Decision::Write(vec![record], control)
+}
+
 /// Takes final runs out whose time to be kept is over, and events that started nothing; at most so many at once.
 pub(crate) fn prune(commit: &mut Commit<'_>, retention: &Retention, now: Timestamp) -> Decision<Pruned> {
     let index = commit.index;
@@ -279,6 +236,8 @@ pub(crate) fn prune(commit: &mut Commit<'_>, retention: &Retention, now: Timesta
         .events_alone()
         .filter(|(_, _, received_at)| oldest.is_some_and(|oldest| *received_at <= oldest))
         .map(|(id, _, _)| id.clone())
+        // One that is named by a run is known for as long as that run.
+        .filter(|id| index.event(id).is_some_and(|row| row.runs().iter().all(|run| index.head(*run).is_none())))
         .filter(|id| !commit.touched.events.contains(id.as_str()))
         .take(most)
         .collect();
@@ -293,6 +252,45 @@ pub(crate) fn prune(commit: &mut Commit<'_>, retention: &Retention, now: Timesta
         records.push(Record::PrunedEvents { events });
     }
     Decision::Write(records, pruned)
+}
+
+/// Takes runs out that are to be forgotten, unless they are under way.
+pub(crate) fn forget_runs(commit: &mut Commit<'_>, runs: &[RunId]) -> Decision<()> {
+    if runs.iter().any(|run| commit.touched.runs.contains(run)) {
+        return Decision::Later;
+    }
+    let waits = |run: &RunId| commit.index.head(*run).is_some_and(|head| head.state != RunState::Running);
+    let runs: Vec<RunId> = runs.iter().copied().filter(waits).collect();
+    if runs.is_empty() {
+        return Decision::Write(Vec::new(), ());
+    }
+    commit.touched.runs.extend(runs.iter().copied());
+    Decision::Write(vec![Record::Pruned { runs }], ())
+}
+
+/// Takes events out that are to be forgotten, and customers out of orders.
+pub(crate) fn forget_rest(
+    commit: &mut Commit<'_>,
+    events: &[EventId],
+    orders: &[Order],
+    email: Option<&str>,
+) -> Decision<()> {
+    let (events_touched, orders_touched) = (&commit.touched.events, &commit.touched.orders);
+    let is_touched = events.iter().any(|event| events_touched.contains(event.as_str()))
+        || orders.iter().any(|order| orders_touched.contains(&order.id));
+    if is_touched {
+        return Decision::Later;
+    }
+    let mut records: Vec<Record> = Vec::new();
+    if !events.is_empty() {
+        records.push(Record::PrunedEvents { events: events.to_vec() });
+    }
+    // As they are now: somebody may have changed them meanwhile.
+    let current = orders.iter().filter_map(|order| commit.index.order(&order.id));
+    records.extend(current.map(|order| Record::Order(forgetting::blanked(order, email))));
+    commit.touched.events.extend(events.iter().map(|event| event.as_str().to_owned()));
+    commit.touched.orders.extend(orders.iter().map(|order| order.id.clone()));
+    Decision::Write(records, ())
 }
 
 /// What a bulk action changes.
@@ -398,12 +396,14 @@ pub(crate) fn import(commit: &mut Commit<'_>, records: &mut Vec<Record>) -> Deci
         Record::Event { reference, .. } => commit.index.event(&reference.id).is_none(),
         Record::Order(order) => commit.index.order(&order.id).is_none(),
         Record::MailCleared { up_to } => commit.index.mails.cleared() < Some(*up_to),
+        Record::Control(control) => commit.index.control(&control.key()).is_none(),
         Record::Pruned { .. } | Record::PrunedEvents { .. } | Record::Floor { .. } => false,
     };
     let touched = |record: &Record| match record {
         Record::Journal { run, .. } => commit.touched.runs.contains(run),
         Record::Event { reference, .. } => commit.touched.events.contains(reference.id.as_str()),
         Record::Order(order) => commit.touched.orders.contains(&order.id),
+        Record::Control(control) => commit.touched.controls.contains(&control.key()),
         _ => false,
     };
     if records.iter().any(touched) {
@@ -415,6 +415,7 @@ pub(crate) fn import(commit: &mut Commit<'_>, records: &mut Vec<Record>) -> Deci
             Record::Journal { run, .. } => _ = commit.touched.runs.insert(*run),
             Record::Event { reference, .. } => _ = commit.touched.events.insert(reference.id.as_str().to_owned()),
             Record::Order(order) => _ = commit.touched.orders.insert(order.id.clone()),
+            Record::Control(control) => _ = commit.touched.controls.insert(control.key()),
             _ => {}
         }
     }

@@ -1,0 +1,171 @@
+//! `jobmill queues`: the lanes that runs wait in, their limits, and who paused them.
+//! It makes no queue: the configuration and the jobs name them.
+
+use clap::{Args, Subcommand};
+use comfy_table::{Cell, Color};
+use jobmill_core::Timestamp;
+use serde::Serialize;
+
+use super::Context;
+use crate::api::QueueView;
+use crate::client::{Page, read};
+use crate::failure::{Exit, Failure};
+use crate::{machine, operator, output};
+
+/// Queues
+#[derive(Debug, Subcommand)]
+pub(crate) enum Queues {
+    /// Every queue with its limit, its runs, and who paused it
+    List,
+    /// Let none of its runs begin; those under way go on
+    Pause(One),
+    /// Let a paused queue go on
+    Resume(One),
+    /// Limit how many of its runs go on at once, whatever the configuration says
+    #[command(after_help = SET_EXAMPLE)]
+    Set(Set),
+}
+
+/// One queue.
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    /// The queue's name
+    #[arg(value_name = "QUEUE")]
+    queue: String,
+}
+
+/// What an operator wants of a queue.
+#[derive(Debug, Args)]
+pub(crate) struct Set {
+    /// The queue's name
+    #[arg(value_name = "QUEUE")]
+    queue: String,
+    /// Runs at once; none takes this word back, and the configuration counts again
+    #[arg(long, value_name = "N|none", value_parser = parse_concurrency)]
+    concurrency: Concurrency,
+}
+
+const SET_EXAMPLE: &str = "\
+Example:
+  jobmill queues set mail --concurrency 2
+  jobmill queues set mail --concurrency none";
+
+/// Runs at once, or none for the operator's word taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Concurrency(Option<u32>);
+
+fn parse_concurrency(text: &str) -> Result<Concurrency, String> {
+    match (text, text.parse()) {
+        ("none", _) => Ok(Concurrency(None)),
+        (_, Ok(0)) => Err("0 would let none begin; pause the queue instead".to_owned()),
+        (_, Ok(limit)) => Ok(Concurrency(Some(limit))),
+        _ => Err(format!("{text:?} is neither a number nor none")),
+    }
+}
+
+#[derive(Serialize)]
+struct Change {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    concurrency: Option<Concurrency>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<bool>,
+    by: String,
+}
+
+impl Queues {
+    pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
+        match self {
+            Self::List => list(context)?,
+            Self::Pause(one) => change(&one.queue, None, Some(true), context)?,
+            Self::Resume(one) => change(&one.queue, None, Some(false), context)?,
+            Self::Set(set) => change(&set.queue, Some(set.concurrency), None, context)?,
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn list(context: &Context) -> Result<(), Failure> {
+    let page: Page = context.client()?.get(&["queues"], &[])?.read()?;
+    let empty = "there is no queue; the jobs in the hopper and [queues] in the configuration name them";
+    context.output.list(&page.items, page.next_cursor.as_deref(), empty, || {
+        let now = machine::now();
+        let queues = page.items.iter().map(|item| read::<QueueView>(item.get())).collect::<Result<Vec<_>, _>>()?;
+        let rows = queues.iter().map(|queue| row(queue, now)).collect();
+        Ok(output::table(&["QUEUE", "STATUS", "RUNNING", "WAITING", "AT ONCE"], rows))
+    })
+}
+
+fn row(queue: &QueueView, now: Timestamp) -> Vec<Cell> {
+    let status = match &queue.pause.of(now) {
+        Some(pause) => Cell::new(format!("‖ {pause}")).fg(Color::Yellow),
+        None => Cell::new("✓ open").fg(Color::Green),
+    };
+    vec![
+        output::text_cell(&queue.name),
+        status,
+        output::number_cell(queue.running),
+        output::number_cell(queue.waiting),
+        output::number_cell(queue.concurrency.map_or_else(|| "–".to_owned(), |limit| limit.to_string())),
+    ]
+}
+
+fn change(
+    queue: &str,
+    concurrency: Option<Concurrency>,
+    paused: Option<bool>,
+    context: &Context,
+) -> Result<(), Failure> {
+    let change = Change { concurrency, paused, by: operator::name() };
+    let answer = context.client()?.patch(&["queues", queue], &change)?;
+    let view: QueueView = answer.read()?;
+    context.output.document(&answer.text, || described(&view, machine::now()))
+}
+
+fn described(queue: &QueueView, now: Timestamp) -> String {
+    let limit = queue.concurrency.map_or_else(|| "any number".to_owned(), |limit| limit.to_string());
+    output::pairs(&[
+        ("queue", Some(output::visible(&queue.name))),
+        ("status", Some(queue.pause.of(now).unwrap_or_else(|| "open".to_owned()))),
+        ("at once", Some(limit)),
+        ("running", Some(queue.running.to_string())),
+        ("waiting", Some(queue.waiting.to_string())),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_a_number_or_none() {
+        assert_eq!(parse_concurrency("2"), Ok(Concurrency(Some(2))));
+        assert_eq!(parse_concurrency("none"), Ok(Concurrency(None)));
+        for wrong in ["0", "-1", "many", ""] {
+            assert!(parse_concurrency(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_limit_taken_back_is_sent_as_null_and_one_that_stays_is_not_sent() {
+        let sent = |concurrency, paused| {
+            serde_json::to_value(Change { concurrency, paused, by: "anna".to_owned() }).expect("JSON")
+        };
+        assert_eq!(sent(Some(Concurrency(None)), None), serde_json::json!({ "concurrency": null, "by": "anna" }));
+        assert_eq!(sent(None, Some(true)), serde_json::json!({ "paused": true, "by": "anna" }));
+    }
+
+    #[test]
+    fn a_paused_queue_is_shown_with_who_paused_it_and_when() {
+        let queue: QueueView = read(
+            r#"{ "name": "mail", "concurrency": null, "running": 1, "waiting": 7, "paused": true,
+                "paused_by": "anna@shop-1", "paused_at": "2026-03-01T09:00:00.000Z" }"#,
+        )
+        .expect("a queue");
+        let now = "2026-03-01T09:05:00.000Z".parse().expect("a time");
+        let text = anstream::adapter::strip_str(&described(&queue, now)).to_string();
+        let expected =
+            "queue    mail\nstatus   paused by anna@shop-1, 5 min ago\nat once  any number\nrunning  1\nwaiting  7";
+        assert_eq!(text, expected);
+    }
+}

@@ -1,0 +1,69 @@
+//! What operators said of queues and jobs, as records tell it, with whatever they said before.
+//! It judges no claim; the flow model does.
+
+use std::collections::BTreeMap;
+
+use jobmill_core::JobId;
+use jobmill_store::{Control, ControlKey, JobControl, Pause, QueueControl};
+
+/// See the module.
+#[derive(Clone, Default)]
+pub(crate) struct Controls(BTreeMap<ControlKey, Vec<Control>>);
+
+impl Controls {
+    /// Takes a record in. One that says what is said already was written again.
+    pub(crate) fn take_in(&mut self, control: &Control) {
+        let said = self.0.entry(control.key()).or_default();
+        if said.last() != Some(control) {
+            said.push(control.clone());
+        }
+    }
+
+    /// What is said now, of everything of which anything was said.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Control> {
+        self.0.values().filter_map(|said| said.last())
+    }
+
+    fn now(&self, key: &ControlKey) -> Option<&Control> {
+        self.0.get(key)?.last()
+    }
+
+    /// Who paused it.
+    pub(crate) fn pause(&self, key: &ControlKey) -> Option<&Pause> {
+        match self.now(key)? {
+            Control::Queue { control, .. } => control.paused.as_ref(),
+            Control::Job { control, .. } => control.paused.as_ref(),
+            Control::Schedule(_) => None,
+        }
+    }
+
+    pub(crate) fn is_queue_paused(&self, name: &str) -> bool {
+        self.pause(&ControlKey::Queue(name.to_owned())).is_some()
+    }
+
+    pub(crate) fn is_job_paused(&self, job: &JobId) -> bool {
+        self.pause(&ControlKey::Job(job.clone())).is_some()
+    }
+
+    /// The limit that operators gave a queue.
+    pub(crate) fn queue_limit(&self, name: &str) -> Option<u32> {
+        match self.now(&ControlKey::Queue(name.to_owned()))? {
+            Control::Queue { control, .. } => control.concurrency,
+            _ => None,
+        }
+    }
+
+    /// Whether this was ever said of a queue.
+    pub(crate) fn has_said_of_queue(&self, name: &str, wanted: &QueueControl) -> bool {
+        let said = self.0.get(&ControlKey::Queue(name.to_owned())).into_iter().flatten();
+        let mut said = said.filter_map(|it| if let Control::Queue { control, .. } = it { Some(control) } else { None });
+        *wanted == QueueControl::default() || said.any(|control| control == wanted)
+    }
+
+    /// Whether this was ever said of a job.
+    pub(crate) fn has_said_of_job(&self, job: &JobId, wanted: &JobControl) -> bool {
+        let said = self.0.get(&ControlKey::Job(job.clone())).into_iter().flatten();
+        let mut said = said.filter_map(|it| if let Control::Job { control, .. } = it { Some(control) } else { None });
+        *wanted == JobControl::default() || said.any(|control| control == wanted)
+    }
+}

@@ -1,0 +1,324 @@
+//! A store with a planted bug, over the production one.
+//! It has no more than one bug at a time, and none of its own.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jobmill_core::journal::EntryKind;
+use jobmill_core::mail::MailStatus;
+use jobmill_core::order::Order;
+use jobmill_core::transition::Refused;
+use jobmill_core::{EventId, JobId, MailId, Run, RunHead, RunId, Timestamp};
+use jobmill_store::{
+    BulkOutcome, Change, Claim, Claimed, Counts, Cursor, DeadFilter, DeadGroup, Enqueued, EventRecord, Export, Firing,
+    Forget, Forgotten, JobControl, JobFlowView, LeaseReference, LogStore, MailFilter, MailSummary, MailView, NewEvent,
+    NewRun, Page, Pause, Pruned, Published, Query, QueueChange, QueueControl, QueueView, Record, RecordError,
+    Retention, Room, Rules, RunFilter, RunRecord, Schedule, Store, StoreError, WaitingBounds, WaitingFor,
+};
+use tokio::sync::broadcast;
+
+use crate::planted::Plant;
+
+/// A store with a bug.
+pub(crate) struct PlantedStore {
+    store: LogStore,
+    plant: Plant,
+    claimed: Mutex<Option<Claimed>>,
+}
+
+impl PlantedStore {
+    pub(crate) fn new(store: LogStore, plant: Plant) -> Self {
+        Self { store, plant, claimed: Mutex::default() }
+    }
+
+    fn has(&self, plant: Plant) -> bool {
+        self.plant == plant
+    }
+
+    /// The rules as this store has them.
+    fn bent(&self, rules: &Arc<Rules>) -> Arc<Rules> {
+        let mut bent = Rules::clone(rules);
+        for job in bent.jobs.values_mut() {
+            match self.plant {
+                Plant::LimitsOffByOne => job.concurrency.iter_mut().for_each(|limit| limit.limit += 1),
+                Plant::UntakenTokens => job.rate_limit = None,
+                Plant::NoBreakers => job.breaker = None,
+                _ => return Arc::clone(rules),
+            }
+        }
+        if self.has(Plant::LimitsOffByOne) {
+            bent.queues.values_mut().for_each(|limit| *limit += 1);
+        }
+        Arc::new(bent)
+    }
+
+    fn stripped(&self, mut runs: Vec<NewRun>) -> Vec<NewRun> {
+        for run in &mut runs {
+            match self.plant {
+                Plant::NoUniqueKeys => run.unique_key = None,
+                Plant::NoBounds => run.flow.waiting = WaitingBounds::default(),
+                _ => {}
+            }
+        }
+        runs
+    }
+
+    fn twisted(&self, mut entries: Vec<EntryKind>) -> Vec<EntryKind> {
+        for kind in &mut entries {
+            match kind {
+                EntryKind::Finished(finished) if self.has(Plant::UncountedAttempts) => finished.counted = false,
+                EntryKind::MailSettled { status, .. } if self.has(Plant::UnsettledMails) => {
+                    *status = MailStatus::InDoubt;
+                }
+                _ => {}
+            }
+        }
+        entries
+    }
+}
+
+#[async_trait]
+impl Store for PlantedStore {
+    async fn enqueue(&self, runs: Vec<NewRun>, now: Timestamp) -> Result<Vec<Enqueued>, StoreError> {
+        self.store.enqueue(self.stripped(runs), now).await
+    }
+
+    async fn publish(&self, mut events: Vec<NewEvent>, now: Timestamp) -> Result<Vec<Published>, StoreError> {
+        for event in &mut events {
+            event.runs = self.stripped(std::mem::take(&mut event.runs));
+            if self.has(Plant::UnheardCancels) {
+                event.cancels.clear();
+            }
+        }
+        self.store.publish(events, now).await
+    }
+
+    async fn claim(&self, room: Room, now: Timestamp) -> Result<Claim, StoreError> {
+        let now = if self.has(Plant::EarlyClaims) { now.after(Duration::from_secs(1)) } else { now };
+        let permits = room.permits;
+        let room = Room { rules: self.bent(&room.rules), ..room };
+        let mut claim = if self.has(Plant::BackdatedClaims) {
+            let before = now.before(Duration::from_secs(3)).unwrap_or(now);
+            let Claim { mut runs, .. } = self.store.claim(room.clone(), before).await?;
+            let rest = Room { permits: permits - runs.len(), ..room };
+            let claim = self.store.claim(rest, now).await?;
+            runs.extend(claim.runs);
+            Claim { runs, ..claim }
+        } else {
+            self.store.claim(room, now).await?
+        };
+        let claimed = &mut claim.runs;
+        if self.has(Plant::ForgottenJournals) {
+            for run in claimed.iter_mut() {
+                run.journal.clear();
+            }
+        }
+        if self.has(Plant::DoubleClaims) {
+            let mut last = self.claimed.lock().expect("not poisoned");
+            let again = last.take().filter(|_| claimed.len() < permits);
+            last.clone_from(&claimed.first().cloned());
+            claimed.extend(again);
+        }
+        Ok(claim)
+    }
+
+    async fn expire(&self, now: Timestamp) -> Result<bool, StoreError> {
+        self.store.expire(now).await
+    }
+
+    async fn control_queue(
+        &self,
+        name: String,
+        change: QueueChange,
+        now: Timestamp,
+    ) -> Result<QueueControl, StoreError> {
+        self.store.control_queue(name, change, now).await
+    }
+
+    async fn fire(&self, firing: Firing, now: Timestamp) -> Result<bool, StoreError> {
+        self.store.fire(firing, now).await
+    }
+
+    async fn control_job(&self, job: JobId, paused: Option<Pause>) -> Result<JobControl, StoreError> {
+        self.store.control_job(job, paused).await
+    }
+
+    async fn record(&self, lease: LeaseReference, entries: Vec<EntryKind>, now: Timestamp) -> Result<(), RecordError> {
+        self.store.record(lease, self.twisted(entries), now).await
+    }
+
+    async fn finish(
+        &self,
+        lease: LeaseReference,
+        entries: Vec<EntryKind>,
+        now: Timestamp,
+    ) -> Result<RunHead, RecordError> {
+        let finished = self.store.finish(lease, self.twisted(entries.clone()), now).await;
+        if self.has(Plant::IgnoredLeases) && matches!(finished, Err(RecordError::LeaseLost(_))) {
+            let record = self.store.run(lease.run).await?;
+            let current = record.map_or(0, |record| record.run.head.lease);
+            return self.store.finish(LeaseReference { token: current, ..lease }, entries, now).await;
+        }
+        finished
+    }
+
+    async fn rescue(&self, now: Timestamp) -> Result<Vec<RunId>, StoreError> {
+        if self.has(Plant::NoRescue) { Ok(Vec::new()) } else { self.store.rescue(now).await }
+    }
+
+    async fn cancel(
+        &self,
+        run: RunId,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<Option<Result<RunHead, Refused>>, StoreError> {
+        if self.has(Plant::SwallowedCancels) {
+            return Ok(self.store.run(run).await?.map(|record| Ok(record.run.head)));
+        }
+        self.store.cancel(run, reason, now).await
+    }
+
+    async fn requeue(
+        &self,
+        run: RunId,
+        max_attempts: u32,
+        scheduled_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Result<RunHead, Refused>>, StoreError> {
+        self.store.requeue(run, max_attempts, scheduled_at, now).await
+    }
+
+    async fn cancel_many(
+        &self,
+        filter: RunFilter,
+        reason: String,
+        dry_run: bool,
+        now: Timestamp,
+    ) -> Result<BulkOutcome, StoreError> {
+        self.store.cancel_many(filter, reason, dry_run, now).await
+    }
+
+    async fn requeue_many(
+        &self,
+        filter: DeadFilter,
+        spread: Duration,
+        dry_run: bool,
+        now: Timestamp,
+    ) -> Result<BulkOutcome, StoreError> {
+        self.store.requeue_many(filter, spread, dry_run, now).await
+    }
+
+    async fn discard_many(
+        &self,
+        filter: DeadFilter,
+        reason: String,
+        dry_run: bool,
+        now: Timestamp,
+    ) -> Result<BulkOutcome, StoreError> {
+        self.store.discard_many(filter, reason, dry_run, now).await
+    }
+
+    async fn put_order(&self, order: Order) -> Result<Order, StoreError> {
+        self.store.put_order(order).await
+    }
+
+    async fn clear_mail(&self) -> Result<usize, StoreError> {
+        self.store.clear_mail().await
+    }
+
+    async fn prune(&self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError> {
+        let now = if self.has(Plant::HastyPruning) { now.after(Duration::from_hours(48)) } else { now };
+        self.store.prune(retention, now).await
+    }
+
+    async fn forget(&self, what: Forget, dry_run: bool) -> Result<Forgotten, StoreError> {
+        self.store.forget(what, dry_run).await
+    }
+
+    async fn import(&self, records: Vec<Record>) -> Result<usize, StoreError> {
+        self.store.import(records).await
+    }
+
+    fn changes(&self) -> broadcast::Receiver<Arc<[Change]>> {
+        self.store.changes()
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.store.close().await
+    }
+}
+
+#[async_trait]
+impl Query for PlantedStore {
+    async fn run(&self, id: RunId) -> Result<Option<RunRecord>, StoreError> {
+        self.store.run(id).await
+    }
+
+    async fn runs(
+        &self,
+        filter: &RunFilter,
+        after: Option<Cursor>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Page<Run>, StoreError> {
+        self.store.runs(filter, after, limit, now).await
+    }
+
+    async fn event(&self, id: &EventId) -> Result<Option<EventRecord>, StoreError> {
+        self.store.event(id).await
+    }
+
+    async fn dead_groups(&self) -> Result<Vec<DeadGroup>, StoreError> {
+        self.store.dead_groups().await
+    }
+
+    async fn counts(&self, job: Option<&JobId>, now: Timestamp) -> Result<Counts, StoreError> {
+        self.store.counts(job, now).await
+    }
+
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.store.next_due(now).await
+    }
+
+    async fn waiting_for(&self, id: RunId, now: Timestamp) -> Result<Option<WaitingFor>, StoreError> {
+        self.store.waiting_for(id, now).await
+    }
+
+    async fn queues(&self, now: Timestamp) -> Result<Vec<QueueView>, StoreError> {
+        self.store.queues(now).await
+    }
+
+    async fn job_flow(&self, job: &JobId, now: Timestamp) -> Result<JobFlowView, StoreError> {
+        self.store.job_flow(job, now).await
+    }
+
+    async fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {
+        self.store.schedules().await
+    }
+
+    async fn mails(
+        &self,
+        filter: &MailFilter,
+        after: Option<MailId>,
+        limit: usize,
+    ) -> Result<Page<MailSummary, MailId>, StoreError> {
+        self.store.mails(filter, after, limit).await
+    }
+
+    async fn mail(&self, id: MailId) -> Result<Option<MailView>, StoreError> {
+        self.store.mail(id).await
+    }
+
+    async fn orders(&self, after: Option<&str>, limit: usize) -> Result<Page<Order, String>, StoreError> {
+        self.store.orders(after, limit).await
+    }
+
+    async fn order(&self, id: &str) -> Result<Option<Order>, StoreError> {
+        self.store.order(id).await
+    }
+
+    async fn export(&self) -> Result<Export, StoreError> {
+        self.store.export().await
+    }
+}

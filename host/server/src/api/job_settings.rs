@@ -1,0 +1,75 @@
+//! The settings of a job as the API shows them: each what is in force, and who said so.
+//! It decides nothing; the job did when it was loaded.
+
+use std::time::Duration;
+
+use jobmill_core::flow::{BreakerSettings, CancelOn, CatchUp, Concurrency, Debounce, Pointer, RateLimit, UniqueStates};
+use jobmill_core::job::Setting;
+use jobmill_core::time::format_duration;
+use jobmill_core::{Backoff, Job, Source};
+use serde::Serialize;
+
+/// Every setting of a job, named as in the configuration. What is switched off is null, or an empty list.
+#[derive(Serialize)]
+pub struct SettingsView {
+    queue: SettingView<String>,
+    priority: SettingView<u8>,
+    retries: SettingView<u32>,
+    backoff: SettingView<Backoff>,
+    timeout: SettingView<String>,
+    concurrency: SettingView<Vec<Concurrency>>,
+    rate_limit: SettingView<Option<RateLimit>>,
+    debounce: SettingView<Option<Debounce>>,
+    unique_key: SettingView<Option<Pointer>>,
+    unique_for: SettingView<String>,
+    unique_states: SettingView<UniqueStates>,
+    cron: SettingView<Vec<String>>,
+    cron_catch_up: SettingView<CatchUp>,
+    expires: SettingView<Option<String>>,
+    cancel_on: SettingView<Vec<CancelOn>>,
+    max_waiting: SettingView<Option<u32>>,
+    breaker: SettingView<Option<BreakerSettings>>,
+}
+
+#[derive(Serialize)]
+struct SettingView<T> {
+    value: T,
+    source: Source,
+}
+
+impl<T> SettingView<T> {
+    fn of<S>(setting: &Setting<S>, show: impl FnOnce(&S) -> T) -> Self {
+        Self { value: show(&setting.value), source: setting.source }
+    }
+}
+
+impl<T: Clone> From<&Setting<T>> for SettingView<T> {
+    fn from(setting: &Setting<T>) -> Self {
+        Self::of(setting, T::clone)
+    }
+}
+
+impl From<&Job> for SettingsView {
+    fn from(job: &Job) -> Self {
+        let span = |span: &Duration| format_duration(*span);
+        Self {
+            queue: SettingView::of(&job.queue, ToString::to_string),
+            priority: (&job.priority).into(),
+            retries: (&job.retries).into(),
+            backoff: (&job.backoff).into(),
+            timeout: SettingView::of(&job.timeout, span),
+            concurrency: (&job.concurrency).into(),
+            rate_limit: (&job.rate_limit).into(),
+            debounce: (&job.debounce).into(),
+            unique_key: (&job.unique_key).into(),
+            unique_for: SettingView::of(&job.unique_for, span),
+            unique_states: (&job.unique_states).into(),
+            cron: (&job.cron).into(),
+            cron_catch_up: (&job.cron_catch_up).into(),
+            expires: SettingView::of(&job.expires, |expires| expires.as_ref().map(span)),
+            cancel_on: (&job.cancel_on).into(),
+            max_waiting: (&job.max_waiting).into(),
+            breaker: (&job.breaker).into(),
+        }
+    }
+}

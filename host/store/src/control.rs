@@ -1,0 +1,66 @@
+//! What is kept beside the runs: what operators said of queues and jobs, and how far each schedule has come.
+//! It decides nothing; the index keeps the newest of each, and flow control goes by it.
+
+use jobmill_core::{JobId, RunId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::flow::{JobControl, QueueControl};
+
+/// One thing that is kept, as it is from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// What operators said of a queue.
+    Queue {
+        /// Its name.
+        name: String,
+        /// What they said.
+        control: QueueControl,
+    },
+    /// What operators said of a job.
+    Job {
+        /// Its id.
+        job: JobId,
+        /// What they said.
+        control: JobControl,
+    },
+    /// How far a schedule has come.
+    Schedule(Schedule),
+}
+
+/// How far a schedule of a job has come: what was due up to a time has been seen to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// The job.
+    pub job: JobId,
+    /// The cron expression, as it was written.
+    pub cron: String,
+    /// Up to when.
+    pub up_to: Timestamp,
+    /// The last run that it made.
+    pub last_run: Option<RunId>,
+    /// It is not in force any more.
+    pub ended: bool,
+}
+
+/// Which thing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ControlKey {
+    /// A queue.
+    Queue(String),
+    /// A job.
+    Job(JobId),
+    /// A schedule, by job and expression.
+    Schedule(JobId, String),
+}
+
+impl Control {
+    /// What it is about.
+    pub fn key(&self) -> ControlKey {
+        match self {
+            Self::Queue { name, .. } => ControlKey::Queue(name.clone()),
+            Self::Job { job, .. } => ControlKey::Job(job.clone()),
+            Self::Schedule(schedule) => ControlKey::Schedule(schedule.job.clone(), schedule.cron.clone()),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What is to be forgotten of a person, and which records carry it.
+//! It deletes nothing: `LogStore` does, and then has the log written anew, so that no byte of it is left on the disk.
+
+use jobmill_core::flow::Pointer;
+use jobmill_core::journal::{Entry, EntryKind, Memory};
+use jobmill_core::order::Order;
+use jobmill_core::{EventId, Json, RunId, RunState};
+use serde_json::Value;
+
+use crate::log::Record;
+use crate::store::StoreError;
+
+/// What is to be forgotten. What carries any of it goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Forget {
+    /// An e-mail address, in any case, wherever it stands.
+    pub email: Option<String>,
+    /// A value at a place in payloads.
+    pub value: Option<(Pointer, String)>,
+}
+
+/// What was forgotten, or would be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Runs, with their payloads, journals and logs.
+    pub runs: usize,
+    /// Mails of those runs.
+    pub mails: usize,
+    /// Of those runs, the dead ones.
+    pub dead: usize,
+    /// Events that had started none of those runs.
+    pub events: usize,
+    /// Orders of the embedded book whose customer was blanked.
+    pub orders: usize,
+    /// Runs that carry it and are under way: they stay, and are to be forgotten once they have ended.
+    pub running: Vec<RunId>,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) runs: Vec<RunId>,
+    pub(crate) events: Vec<EventId>,
+    pub(crate) orders: Vec<Order>,
+    pub(crate) forgotten: Forgotten,
+}
+
+impl Found {
+    /// Looks at a record as `Query::export` gives it.
+    pub(crate) fn look_at(&mut self, record: &Record, what: &Forget) -> Result<(), StoreError> {
+        match record {
+            Record::Journal { run, entries, .. } if what.concerns_run(entries)? => {
+                let told = jobmill_core::Run::fold(*run, entries);
+                let state = told.map_err(|error| StoreError::Damaged(error.to_string()))?.head.state;
+                if state == RunState::Running {
+                    self.forgotten.running.push(*run);
+                    return Ok(());
+                }
+                self.forgotten.runs += 1;
+                self.forgotten.mails += Memory::of(entries).mails.len();
+                self.forgotten.dead += usize::from(state == RunState::Dead);
+                self.runs.push(*run);
+            }
+            Record::Event { reference, data, .. } if what.concerns_document(data)? => {
+                self.forgotten.events += 1;
+                self.events.push(reference.id.clone());
+            }
+            Record::Order(order) if what.concerns_order(order) => {
+                self.forgotten.orders += 1;
+                self.orders.push(order.clone());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Forget {
+    fn concerns_run(&self, entries: &[Entry]) -> Result<bool, StoreError> {
+        for entry in entries {
+            if let EntryKind::Enqueued(enqueued) = &entry.kind
+                && self.concerns_document(&enqueued.payload)?
+            {
+                return Ok(true);
+            }
+            let Some(email) = &self.email else { continue };
+            if let EntryKind::MailIntended { mail, .. } = &entry.kind {
+                let attached = &mail.message.attachments;
+                if attached.iter().any(|attachment| carries(&String::from_utf8_lossy(&attachment.content), email)) {
+                    return Ok(true);
+                }
+            }
+            let told = serde_json::to_value(entry).map_err(|error| StoreError::Damaged(error.to_string()))?;
+            if in_value(&told, email) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn concerns_document(&self, document: &Json) -> Result<bool, StoreError> {
+        let document = document.to_value().map_err(|error| StoreError::Damaged(error.to_string()))?;
+        let value = self.value.as_ref();
+        let at_pointer = value.is_some_and(|(pointer, value)| pointer.value_in(&document).as_ref() == Some(value));
+        Ok(at_pointer || self.email.as_ref().is_some_and(|email| in_value(&document, email)))
+    }
+
+    fn concerns_order(&self, order: &Order) -> bool {
+        let Some(email) = &self.email else { return false };
+        carries(&order.customer_email, email)
+            || order.customer_name.as_ref().is_some_and(|name| carries(name, email))
+            || carries(order.metadata.as_str(), email)
+    }
+}
+
+/// The order without its customer.
+pub(crate) fn blanked(order: &Order, email: Option<&str>) -> Order {
+    let metadata = match email {
+        Some(email) if carries(order.metadata.as_str(), email) => Json::of(&serde_json::json!({})).ok(),
+        _ => None,
+    };
+    Order {
+        customer_email: String::new(),
+        customer_name: None,
+        metadata: metadata.unwrap_or_else(|| order.metadata.clone()),
+        revision: order.revision + 1,
+        ..order.clone()
+    }
+}
+
+fn in_value(value: &Value, email: &str) -> bool {
+    match value {
+        Value::String(text) => carries(text, email),
+        Value::Array(values) => values.iter().any(|value| in_value(value, email)),
+        Value::Object(members) => members.iter().any(|(name, value)| carries(name, email) || in_value(value, email)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// Whether the text has this address in it, in any case, and not only as a part of a longer one.
+fn carries(text: &str, email: &str) -> bool {
+    let (text, email) = (text.to_lowercase(), email.to_lowercase());
+    let mut from = 0;
+    while let Some(found) = text[from..].find(&email).map(|at| from + at) {
+        let end = found + email.len();
+        let before = text[..found].chars().next_back();
+        let mut after = text[end..].chars();
+        let is_longer = match after.next() {
+            Some('.') => after.next().is_some_and(char::is_alphanumeric),
+            Some(next) => next.is_alphanumeric() || next == '-',
+            None => false,
+        };
+        let is_tail = before.is_some_and(|before| before.is_alphanumeric() || ".!#$%&'*+-/=?^_`{|}~".contains(before));
+        if !is_longer && !is_tail {
+            return true;
+        }
+        from = end;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_found_in_any_case_and_not_inside_a_longer_one() {
+        for text in ["ann@x.example", "To: <Ann@X.example>, b@y.example", "ann@x.example.", "mailto:ann@x.example?s=1"]
+        {
+            assert!(carries(text, "ann@x.example"), "{text}");
+        }
+        for text in ["joann@x.example", "ann@x.example.org", "jo.ann@x.example", "ann@x.examples", "ann @x.example"] {
+            assert!(!carries(text, "ann@x.example"), "{text}");
+        }
+    }
+
+    #[test]
+    fn escaped_documents_are_looked_through_as_what_they_say() {
+        let document = Json::parse(r#"{"a":[{"b":"zo\u00eb@x.example"}]}"#).expect("JSON");
+        let what = Forget { email: Some("Zoë@x.example".to_owned()), value: None };
+        assert_eq!(what.concerns_document(&document), Ok(true));
+    }
+}

@@ -1,0 +1,159 @@
+//! What the index is asked: which runs a filter names, what waits, and what stops it.
+//! It changes nothing.
+
+use std::collections::BTreeMap;
+
+use jobmill_core::{JobId, RunHead, RunId, RunState, Timestamp, limits};
+
+use super::{EventRow, Index, Row, lists, row};
+use crate::control::{Control, ControlKey, Schedule};
+use crate::flow::{self, Blocker, LaneId};
+use crate::query::{Counts, DeadFilter, DeadGroup, JobFlowView, QueueView, RunFilter, WaitingCause, WaitingFor};
+
+/// Runs that are named as the holders of a limit.
+const HOLDERS_SHOWN: usize = 10;
+
+impl Index {
+    /// What is kept beside the runs.
+    pub(crate) fn controls(&self) -> impl Iterator<Item = &Control> {
+        self.controls.values().map(|(control, _)| control)
+    }
+
+    /// What is kept under this key.
+    pub(crate) fn control(&self, key: &ControlKey) -> Option<&Control> {
+        self.controls.get(key).map(|(control, _)| control)
+    }
+
+    /// How far each schedule has come.
+    pub(crate) fn schedules(&self) -> impl Iterator<Item = &Schedule> {
+        self.controls().filter_map(|control| match control {
+            Control::Schedule(schedule) => Some(schedule),
+            _ => None,
+        })
+    }
+
+    /// Every queue as it is now.
+    pub(crate) fn queues(&self, now: Timestamp) -> Vec<QueueView> {
+        let mut overdue: BTreeMap<&str, usize> = BTreeMap::new();
+        for head in self.lists.overdue(now, |id| self.head(id)) {
+            *overdue.entry(&head.queue).or_default() += 1;
+        }
+        let queues = self.lists.flow.queues().map(|(name, control, concurrency, held, ready)| QueueView {
+            name: name.to_string(),
+            concurrency,
+            running: held as usize,
+            waiting: ready + overdue.get(&**name).copied().unwrap_or_default(),
+            paused: control.paused.clone(),
+        });
+        queues.collect()
+    }
+
+    /// Whether runs of a job may begin.
+    pub(crate) fn job_flow(&self, job: &JobId, now: Timestamp) -> JobFlowView {
+        let flow = &self.lists.flow;
+        JobFlowView { paused: flow.job_control(job).paused, breaker: flow.breaker(job, now) }
+    }
+
+    /// What a waiting run waits for.
+    pub(crate) fn waiting_for(&self, id: RunId, now: Timestamp) -> Option<WaitingFor> {
+        let row = self.row(id).filter(|row| row.head.state.is_waiting())?;
+        if row.head.state_at(now) != RunState::Available {
+            return Some(WaitingFor { cause: WaitingCause::Due(row.head.scheduled_at), position: None });
+        }
+        let lane = row.lane?;
+        let cause = match self.lists.flow.blocker(lane, now) {
+            None => WaitingCause::Room,
+            Some(blocker) => {
+                let holders = self.holders(&row.head.job, &blocker);
+                WaitingCause::Blocked(blocker, holders)
+            }
+        };
+        Some(WaitingFor { cause, position: self.position(row, lane, now) })
+    }
+
+    /// The runs that hold a concurrency limit.
+    fn holders(&self, job: &JobId, blocker: &Blocker) -> Vec<RunId> {
+        let Blocker::Concurrency(limit, value) = blocker else { return Vec::new() };
+        let running = self.lists.of_job(job, RunState::Running);
+        let holds =
+            |id: &RunId| self.row(*id).is_some_and(|row| flow::value_at(&row.keys, limit.key.as_ref()) == *value);
+        running.filter(holds).take(HOLDERS_SHOWN).collect()
+    }
+
+    /// Due runs of the same lane that go before this one.
+    fn position(&self, row: &Row, lane: LaneId, now: Timestamp) -> Option<usize> {
+        let most = limits::POSITION_COUNTED + 1;
+        let place = flow::place(&row.head);
+        let ready = self.lists.flow.before(lane, place, most);
+        // What has become due since the last claim looked stands in line too.
+        let overdue = self.lists.overdue(now, |id| self.head(id)).take(most);
+        let goes_before =
+            |head: &&RunHead| flow::place(head) < place && self.row(head.id).is_some_and(|row| row.lane == Some(lane));
+        Some(ready + overdue.filter(goes_before).count()).filter(|position| *position < most)
+    }
+
+    /// Waiting runs whose time to begin is over, the longest first.
+    pub(crate) fn lapsed(&self, now: Timestamp) -> impl Iterator<Item = RunId> + '_ {
+        self.lists.expiring.iter().take_while(move |(at, _)| *at <= now).map(|(_, id)| *id)
+    }
+
+    /// Runs that a filter names, newest first, before `after`.
+    pub(crate) fn matching<'index>(
+        &'index self,
+        filter: &'index RunFilter,
+        after: Option<RunId>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &'index RunHead> {
+        let event = filter.event.as_ref().and_then(|event| event.parse().ok()).and_then(|id| self.events.get(&id));
+        let candidates = self.lists.candidates(filter, event.map(EventRow::runs), after, now);
+        candidates.filter_map(|id| self.head(id)).filter(move |head| row::matches(filter, head, now))
+    }
+
+    /// Dead runs that a filter names, in each group the longest dead first. Of runs that it names by id also those that
+    /// are not dead, so that whoever named them can be told.
+    pub(crate) fn dead<'index>(
+        &'index self,
+        filter: &'index DeadFilter,
+    ) -> Box<dyn Iterator<Item = &'index RunHead> + 'index> {
+        if let Some(ids) = &filter.ids {
+            let named = lists::newest_first(ids).into_iter().filter_map(|id| self.head(id));
+            return Box::new(named.filter(|head| lists::in_group(filter, &lists::group(head))));
+        }
+        Box::new(self.lists.dead(filter).filter_map(|id| self.head(id)))
+    }
+
+    /// Dead runs by job and error, newest first.
+    pub(crate) fn dead_groups(&self) -> Vec<DeadGroup> {
+        self.lists.dead_groups(|id| self.head(id))
+    }
+
+    /// Final runs whose time to be kept is over, in no particular order.
+    pub(crate) fn expired<'index>(
+        &'index self,
+        retention: &'index crate::store::Retention,
+        now: Timestamp,
+    ) -> impl Iterator<Item = RunId> + 'index {
+        let of_state = retention.ages().into_iter().filter_map(move |(state, age)| {
+            let youngest = now.before(age.max(limits::UNIQUE_WINDOW))?;
+            Some(self.lists.enqueued_before(state, youngest).filter(move |id| {
+                let head = self.head(*id);
+                head.and_then(|head| head.finished_at).is_some_and(|finished| finished <= youngest)
+                    && head.is_some_and(|head| !self.keys.is_held_by(head, now))
+            }))
+        });
+        of_state.flatten()
+    }
+
+    /// How many runs show each state at `now`; of one job, or of all.
+    pub(crate) fn counts(&self, job: Option<&JobId>, now: Timestamp) -> Counts {
+        self.lists.counts(job, now, |id| self.head(id))
+    }
+
+    /// The next time after `now` at which a run becomes due, expires, or is let through by a limit.
+    pub(crate) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        [self.lists.next_due(now), self.lists.flow.next_time(now), self.lists.next_expiry(now)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
