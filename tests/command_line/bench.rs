@@ -67,7 +67,7 @@ fn bench_tells_every_figure_of_its_interface_and_leaves_nothing_behind() {
     let load = ["runs", "clients", "batch"].map(|member| figures["enqueue"][member].as_u64());
     assert_eq!(load, [Some(60), Some(4), Some(3)]);
     assert!(number(&figures, "/latency/start_p50_ms") <= number(&figures, "/latency/done_p50_ms"), "{figures:#}");
-    assert_eq!((&figures["awake"], &figures["limits"]), (&Value::Bool(false), &Value::Bool(false)));
+    assert_eq!((&figures["awake"], &figures["limits"]), (&Value::Bool(false), &Value::Null));
     assert_eq!(names(place.path()), ["hopper"]);
 }
 
@@ -88,13 +88,41 @@ fn bench_accounts_for_each_run_through_either_door() {
 }
 
 #[test]
-fn bench_with_limits_completes_every_run_under_them_and_says_so() {
+fn bench_with_limits_drains_without_them_and_under_them_by_turns_and_tells_the_ratio() {
     for door in ["--in-process", "--http"] {
         let place = place();
-        let few = ["bench", door, "--limits", "--runs", "40", "--clients", "3", "-o", "json"];
-        let figures = figures(&run_in(place.path(), &few));
-        assert_eq!([runs(&figures, "enqueue"), runs(&figures, "sustained"), runs(&figures, "latency")], [40; 3]);
-        assert_eq!(figures["limits"], true);
+        let output = run_in(place.path(), &["bench", door, "--limits", "--runs", "40", "--clients", "3", "-o", "json"]);
+        let (figures, said) = (figures(&output), text(&output.stderr));
+        let turns: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("· limits: drain ")).collect();
+        let by_turns = [
+            "1 of 3 without them",
+            "1 of 3 under them",
+            "2 of 3 under them",
+            "2 of 3 without them",
+            "3 of 3 without them",
+            "3 of 3 under them",
+        ];
+        assert_eq!(turns, by_turns);
+        let [under, without, ratio] = ["/limits/drain_per_s", "/limits/drain_per_s_without", "/limits/ratio"]
+            .map(|pointer| number(&figures, pointer));
+        assert!(under > 0.0 && (under / without - ratio).abs() < 0.01, "{figures:#}");
+        // The other mill first gets as many runs as this one has, so that the stores are alike. Both are looked at.
+        let warm_up = 40;
+        let before = warm_up + runs(&figures, "drain") + runs(&figures, "sustained") + runs(&figures, "latency");
+        let of_each = before + 3 * runs(&figures, "drain");
+        assert_eq!(figures["completed_once"].as_u64(), Some(2 * of_each), "{door}: {figures:#}");
+        assert_eq!(names(place.path()), ["hopper"]);
+    }
+}
+
+#[test]
+fn bench_with_limits_says_the_ratio_to_people() {
+    let place = place();
+    let output = run_in(place.path(), &["bench", "--limits", "--runs", "20", "--clients", "2", "--quiet"]);
+    let table = text(&output.stdout);
+    let line = table.lines().find(|line| line.starts_with("limits")).unwrap_or_else(|| panic!("no limits in {table}"));
+    for part in ["drain ", "/s without, ", "/s under them: "] {
+        assert!(line.contains(part), "{part:?} is missing in {line}");
     }
 }
 
@@ -128,15 +156,20 @@ fn bench_without_its_job_says_which_there_are_and_makes_no_hopper() {
 
 #[test]
 fn an_interrupted_bench_takes_its_directory_with_it() {
-    let place = place();
-    let mut child = jobmill(place.path()).arg("bench").stderr(Stdio::piped()).spawn().expect("it starts");
-    let mut said = BufReader::new(child.stderr.take().expect("a pipe")).lines().map(|line| line.expect("UTF-8"));
-    assert!(said.any(|line| line.contains("warm-up")), "it ended before the warm-up");
-    assert!(names(place.path()).iter().any(|name| name.starts_with(".jobmill-bench-")));
-    let id = Pid::from_child(&child);
-    kill_process(id, Signal::INT).expect("signalled");
-    let said: Vec<String> = said.collect();
-    assert_eq!(child.wait().expect("reaped").code(), Some(1), "{said:?}");
-    assert!(said.last().is_some_and(|line| line.contains("interrupted")), "{said:?}");
-    assert_eq!(names(place.path()), ["hopper"]);
+    let with_one_mill = (vec!["bench"], "warm-up");
+    let with_two_mills = (vec!["bench", "--limits", "--runs", "40"], "drain 1 of 3");
+    for (arguments, phase) in [with_one_mill, with_two_mills] {
+        let place = place();
+        let mut bench = jobmill(place.path());
+        let mut child = bench.args(arguments).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut said = BufReader::new(child.stderr.take().expect("a pipe")).lines().map(|line| line.expect("UTF-8"));
+        assert!(said.any(|line| line.contains(phase)), "it ended before {phase}");
+        assert!(names(place.path()).iter().any(|name| name.starts_with(".jobmill-bench-")));
+        let id = Pid::from_child(&child);
+        kill_process(id, Signal::INT).expect("signalled");
+        let said: Vec<String> = said.collect();
+        assert_eq!(child.wait().expect("reaped").code(), Some(1), "{said:?}");
+        assert!(said.last().is_some_and(|line| line.contains("interrupted")), "{said:?}");
+        assert_eq!(names(place.path()), ["hopper"]);
+    }
 }

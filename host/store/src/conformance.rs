@@ -18,6 +18,7 @@ pub mod debounces;
 pub mod enqueues;
 pub mod events;
 pub mod expiry;
+pub mod forgets;
 pub mod keys;
 pub mod law;
 pub mod limits;
@@ -218,6 +219,11 @@ macro_rules! conformance {
                 a_run_that_may_not_wait_keeps_its_schedule_where_it_is
                 schedules_are_kept
                 a_schedule_that_ended_begins_anew
+            }
+            forgets {
+                what_carries_an_address_is_forgotten_and_nothing_else
+                a_value_at_a_pointer_is_forgotten
+                a_run_under_way_is_left_and_named
             }
             law {
                 every_run_is_the_fold_of_its_journal

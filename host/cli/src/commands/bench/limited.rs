@@ -1,4 +1,4 @@
-//! Limits for the job under measurement that cost what limits cost and hold nothing up.
+//! Limits for the job under measurement that cost what limits cost and hold nothing up, and the absence of any.
 //! It measures nothing.
 
 use std::time::Duration;
@@ -25,6 +25,13 @@ pub(super) fn put(config: &mut Config, job: &JobId) {
     let overrides = config.jobs.entry(job.clone()).or_default();
     overrides.concurrency = Some(vec![Concurrency { limit: AT_ONCE, key }]);
     overrides.rate_limit = Some(Switch::On(RATE));
+}
+
+/// Leaves the job under no limit, whatever the component and the configuration say.
+pub(super) fn lift(config: &mut Config, job: &JobId) {
+    let overrides = config.jobs.entry(job.clone()).or_default();
+    overrides.concurrency = Some(Vec::new());
+    overrides.rate_limit = Some(Switch::Off);
 }
 
 /// What the limits are, for people.

@@ -2,6 +2,7 @@
 //! It tunes nothing, keeps nothing, and compares with nothing but the disk.
 
 mod awake;
+mod contrast;
 mod disk;
 mod drive;
 mod http;
@@ -14,27 +15,26 @@ mod process;
 mod report;
 mod samples;
 mod site;
+mod subject;
 mod tally;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use jobmill_core::{JobId, limits};
-use jobmill_engine::LoadedJob;
 
 use super::Context;
 use crate::config::Config;
 use crate::config::arguments::{ConfigFile, DEVELOPMENT, Places};
 use crate::failure::{Exit, Failure};
 use crate::serve::{self, Signals};
-use intake::{Door, Intake};
-use payload::Payloads;
+use crate::output::Output;
+use contrast::Beside;
 use phases::Phases;
 use report::Report;
 use site::Site;
-use tally::Tally;
+use subject::Subject;
 
 /// Measure how fast this machine enqueues, drains and answers
 ///
@@ -69,7 +69,9 @@ pub(crate) struct Bench {
     hopper: Option<PathBuf>,
     #[command(flatten)]
     file: ConfigFile,
-    /// Put the job under a concurrency limit over 10,000 keys and a rate limit; neither holds anything up
+    /// Put the job under a concurrency limit over 10,000 keys and a rate limit, and drain without them as well by turns
+    ///
+    /// Neither limit holds anything up: the ratio of the two rates is what limits cost.
     #[arg(long)]
     limits: bool,
     /// Keep a processor awake while one client enqueues and while the latency is measured
@@ -84,10 +86,7 @@ impl Bench {
     pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
         let file = ConfigFile { config: self.file.config.clone() };
         let places = Places { file, listen: None, hopper: self.hopper.clone(), data: self.data.clone() };
-        let mut config = places.load("bench", &DEVELOPMENT)?.config;
-        if self.limits {
-            limited::put(&mut config, &self.job);
-        }
+        let config = places.load("bench", &DEVELOPMENT)?.config;
         if context.global.verbose > 0 {
             serve::start_log(&context.global);
         }
@@ -108,32 +107,30 @@ impl Bench {
         Ok(Exit::Done)
     }
 
-    async fn measure_in(&self, directory: &Path, config: Config, context: &Context) -> Result<Report, Failure> {
+    async fn measure_in(&self, directory: &Path, mut config: Config, context: &Context) -> Result<Report, Failure> {
         let mut signals = Signals::listen()?;
         let hopper = config.hopper.dir.clone();
-        let mut site = Site::open(config, directory, self.http && !self.in_process)?;
+        let unlimited = self.limits.then(|| self.contrasted(&mut config));
+        let mut site = Site::open(config, directory, self.served())?;
+        let mut other_site = None;
         let (handle, address) = (site.handle.clone(), site.address);
         let measuring = async {
-            let loaded = site::job(&handle, &self.job, &hopper).await?;
-            let door = match address {
-                Some(address) => Door::Server { address, event: intake::event_of(&loaded, &handle.catalog()) },
-                None => Door::Engine(handle.clone()),
-            };
-            let intake = Arc::new(Intake::new(door, &loaded, self.payloads(&loaded)?));
-            if self.batch > 1 && !intake.takes_batches() {
-                let text = format!("{} has no event of its own, and over HTTP only events come in batches", self.job);
-                return Err(Failure::usage("no-batches", text).advise("leave --batch or --http out"));
-            }
-            let tally = Tally::new(handle.clone(), self.job.clone());
-            Phases { bench: self, handle: &handle, intake, tally, directory, output: context.output }.all().await
+            let subject = Subject::find(self, handle, address, &hopper).await?;
+            let beside = unlimited.map(|config| Beside { config, site: &mut other_site });
+            Phases { bench: self, subject, directory, output: context.output }.all(beside).await
         };
         let measured = tokio::select! {
             measured = measuring => measured,
             failure = site.failed() => Err(failure),
             () = signals.next() => Err(Failure::new("interrupted", "the measurement was interrupted; nothing of it is kept")),
         };
+        let closing = async {
+            for site in std::iter::once(site).chain(other_site) {
+                site.close().await;
+            }
+        };
         tokio::select! {
-            () = site.close() => {}
+            () = closing => {}
             () = signals.next() => {
                 // Whoever can't wait gets the directory removed as far as that goes.
                 let _ = std::fs::remove_dir_all(directory);
@@ -143,17 +140,21 @@ impl Bench {
         measured
     }
 
-    fn payloads(&self, loaded: &LoadedJob) -> Result<Payloads, Failure> {
-        if !self.limits {
-            return Ok(Payloads::of(loaded));
-        }
-        Payloads::keyed(loaded).ok_or_else(|| {
-            let text = format!(
-                "{} takes no member {:?} in its payload, by which it would be limited",
-                self.job,
-                limited::MEMBER
-            );
-            Failure::usage("no-limits", text).advise("leave --limits out, or name another job with --job")
-        })
+    /// Puts the job under limits; answers the same configuration with none.
+    fn contrasted(&self, config: &mut Config) -> Config {
+        let mut unlimited = config.clone();
+        limited::lift(&mut unlimited, &self.job);
+        limited::put(config, &self.job);
+        unlimited
     }
+
+    /// Whether runs are handed in over HTTP.
+    fn served(&self) -> bool {
+        self.http && !self.in_process
+    }
+}
+
+/// Says what begins.
+fn say(output: Output, text: &str) {
+    output.note(&format!("· {text}"));
 }

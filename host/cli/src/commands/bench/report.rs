@@ -6,6 +6,7 @@ use std::time::Duration;
 use comfy_table::Cell;
 use serde::Serialize;
 
+use super::contrast::Contrast;
 use super::disk::DiskRate;
 use super::drive::{Enqueued, Sustained};
 use super::latency::{self, Latency};
@@ -34,8 +35,8 @@ pub(super) struct Report {
     pub(super) through: &'static str,
     /// Whether the processors were kept awake while one client enqueued and while the latency was measured.
     pub(super) awake: bool,
-    /// Whether the job was put under limits.
-    pub(super) limits: bool,
+    /// What limits cost; none when the job was not put under any.
+    pub(super) limits: Option<LimitFigures>,
     /// Runs that were looked at in the end: each had completed, by its only attempt.
     pub(super) completed_once: usize,
     /// Of the whole machine when the measurement began: what others left of it.
@@ -73,8 +74,17 @@ pub(super) struct EnqueueFigures {
 
 #[derive(Debug, Serialize)]
 pub(super) struct DrainFigures {
-    runs: usize,
+    runs: u32,
     per_s: f64,
+}
+
+/// Drains under limits and without them, by turns.
+#[derive(Debug, Serialize)]
+pub(super) struct LimitFigures {
+    drain_per_s: f64,
+    drain_per_s_without: f64,
+    /// Of the rate under limits to the one without them.
+    ratio: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -110,8 +120,24 @@ impl EnqueueFigures {
 }
 
 impl DrainFigures {
-    pub(super) fn of(runs: usize, took: Duration) -> Self {
-        Self { runs, per_s: tenths(rate(runs, took)) }
+    pub(super) fn of(runs: u32, took: Duration) -> Self {
+        Self { runs, per_s: tenths(rate(runs as usize, took)) }
+    }
+}
+
+impl LimitFigures {
+    pub(super) fn of(contrast: &Contrast) -> Self {
+        Self {
+            drain_per_s: tenths(contrast.under),
+            drain_per_s_without: tenths(contrast.without),
+            ratio: thousandths(contrast.under / contrast.without),
+        }
+    }
+
+    /// For people.
+    fn described(&self) -> String {
+        let [without, under] = [self.drain_per_s_without, self.drain_per_s].map(grouped);
+        format!("drain {without}/s without, {under}/s under them: {:.2}", self.ratio)
     }
 }
 
@@ -188,7 +214,7 @@ impl Report {
 
     fn enqueue_row(&self, phase: &str, figures: &EnqueueFigures) -> Vec<Cell> {
         let mut row = vec![Cell::new(phase), number_cell(figures.clients), number_cell(figures.batch)];
-        row.extend(self.rate_cells(figures.runs as usize, figures.per_s));
+        row.extend(self.rate_cells(figures.runs, figures.per_s));
         row.extend([figures.ack_p50_ms, figures.ack_p99_ms].map(|millis| number_cell(spell(millis))));
         row
     }
@@ -200,7 +226,7 @@ impl Report {
         row
     }
 
-    fn rate_cells(&self, runs: usize, per_s: f64) -> [Cell; 4] {
+    fn rate_cells(&self, runs: u32, per_s: f64) -> [Cell; 4] {
         let disk = self.disk.best.fdatasync_per_s;
         [
             number_cell(runs),
@@ -238,10 +264,24 @@ impl Report {
             ("processors", Some(awake.to_owned())),
             ("machine", self.machine_load.map(|load| format!("load {load:.1} when it began"))),
             ("job", Some(format!("{} through {}", self.job, self.through))),
-            ("limits", self.limits.then(limited::described)),
+            ("limits", self.limits.as_ref().map(LimitFigures::described)),
+            ("", self.limits.as_ref().map(|_| limited::described())),
             ("runs", Some(format!("{}, each completed by its only attempt", self.completed_once))),
         ]
     }
+}
+
+/// A whole number with its thousands apart.
+fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut shown = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
 }
 
 /// Milliseconds with three digits that matter.
@@ -266,6 +306,21 @@ mod tests {
         let figures = serde_json::to_value(DiskFigures::of(rates, rates, rates)).expect("JSON");
         assert_eq!(figures["fdatasync_per_s"], 3_729.1);
         assert_eq!(figures["fdatasync_p50_ms"], 0.105);
+    }
+
+    #[test]
+    fn limits_stand_beside_the_rate_without_them() {
+        let contrast = Contrast { without: 31_000.04, under: 29_500.0, completed_once: 9 };
+        let figures = LimitFigures::of(&contrast);
+        assert_eq!(figures.described(), "drain 31,000/s without, 29,500/s under them: 0.95");
+        let json = serde_json::json!({ "drain_per_s": 29_500.0, "drain_per_s_without": 31_000.0, "ratio": 0.952 });
+        assert_eq!(serde_json::to_value(figures).expect("JSON"), json);
+    }
+
+    #[test]
+    fn thousands_stand_apart() {
+        let shown = [0.4, 999.4, 999.5, 29_500.0, 1_000_000.0].map(grouped);
+        assert_eq!(shown, ["0", "999", "1,000", "29,500", "1,000,000"]);
     }
 
     #[test]
