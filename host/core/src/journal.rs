@@ -151,11 +151,11 @@ pub struct UniqueTerms {
 pub struct DebounceTerms {
     /// What stood at the pointer of the debounce; none without one.
     pub value: Option<String>,
-    /// The newest keys of the requests that it took in before its last, at most `limits::DEBOUNCED_KEYS`.
+    /// Once it took in more than its first request: the newest of their keys, at most `limits::DEBOUNCED_KEYS`.
     pub earlier: Vec<EarlierKey>,
 }
 
-/// The `Idempotency-Key` of a request whose payload was replaced.
+/// The `Idempotency-Key` of a request that a debounced run took in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EarlierKey {
     /// The key.

@@ -32,6 +32,12 @@ pub const TIMEOUT_MAX: Duration = Duration::from_hours(1);
 pub const DELAY_MAX: Duration = Duration::from_hours(8784);
 /// Bytes of a component file: room for components made from JavaScript and Python.
 pub const COMPONENT_BYTES: u64 = 64 * MIB as u64;
+/// Processor time of compiling one component, over all cores: large ones take seconds, so that whatever takes longer is no job.
+pub const COMPILE_CPU: Duration = Duration::from_mins(1);
+/// Bytes of memory of compiling one component: ten times what the largest jobs take, and less than a small machine has.
+pub const COMPILE_BYTES: u64 = 2 * 1024 * MIB as u64;
+/// Wall-clock budget of compiling one component: its processor time on a machine that is busy with other things.
+pub const COMPILE_TIMEOUT: Duration = Duration::from_mins(5);
 /// Wall-clock budget of `describe` with its instantiation: it only returns constants.
 pub const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes of linear memory of one attempt.
@@ -106,7 +112,7 @@ pub const BREAKER_SPAN_MAX: Duration = Duration::from_hours(24);
 pub const BREAKER_ATTEMPTS: u32 = 10_000;
 /// Runs that may wait, over all jobs, when the configuration names no number: each takes about 0.9 KB of memory.
 pub const WAITING_DEFAULT: u32 = 2_000_000;
-/// Idempotency keys that a debounced run remembers of the requests whose payloads were replaced.
+/// Idempotency keys that a debounced run remembers of the requests that it took in.
 pub const DEBOUNCED_KEYS: usize = 100;
 /// Runs whose time to begin is over that one commit cancels.
 pub const EXPIRED_AT_ONCE: usize = 1_000;

@@ -25,10 +25,12 @@ impl Handle {
     pub async fn waiting_for(&self, head: &RunHead) -> Result<Option<WaitingFor>, StoreError> {
         let Some(waiting) = self.store.waiting_for(head.id, self.clock.now()).await? else { return Ok(None) };
         let cause = match waiting.cause {
-            // The store was told what is loaded with the last claim; when nothing is, no other follows.
-            WaitingCause::Blocked(..) | WaitingCause::Room if self.catalog.load().serving(&head.job).is_none() => {
+            WaitingCause::Due(at) => WaitingCause::Due(at),
+            // The store was told what is loaded with the last claim, which may be a while ago.
+            _ if self.catalog.load().serving(&head.job).is_none() => {
                 WaitingCause::Blocked(Blocker::NoComponent, Vec::new())
             }
+            WaitingCause::Blocked(Blocker::NoComponent, _) => WaitingCause::Room,
             cause => cause,
         };
         let (kind, detail, until) = match cause {

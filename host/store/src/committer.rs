@@ -221,9 +221,16 @@ impl Committer {
         });
         self.write().index.locked.clear();
         self.answer(answers, &applied);
-        if let Some(changes) = applied.ok().filter(|changes| !changes.is_empty()) {
+        let is_controlled = records.iter().any(|record| matches!(record, Record::Control(_)));
+        if let Ok(changes) = applied {
             // Nobody may be listening.
-            let _ = self.changes.send(changes.into());
+            if !changes.is_empty() {
+                let _ = self.changes.send(changes.into());
+            }
+            if is_controlled {
+                // What operators said is no change of a run, and may let some begin: whoever listens is to look.
+                let _ = self.changes.send(Arc::new([]));
+            }
         }
         if let Some(plan) = plan {
             self.release(&plan);
@@ -344,9 +351,10 @@ impl Committer {
     /// Opens the log again after the disk had no room. Attempts under way keep their leases: their starts are noted.
     fn reopen(&mut self) {
         match load(&mut *self.opener) {
-            Ok(Loaded { log, index, cleaning }) => {
+            Ok(Loaded { log, mut index, cleaning }) => {
                 tracing::info!("the store is open again");
                 let mut shared = self.write();
+                index.set_rules(&shared.index.rules());
                 (shared.reader, shared.notes) = (Some(log.reader()), Some(log.notes()));
                 shared.index = index;
                 shared.refusing = None;

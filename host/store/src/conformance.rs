@@ -193,6 +193,7 @@ macro_rules! conformance {
                 the_limits_keys_of_the_last_payload_count
                 every_request_is_answered_with_the_run_that_took_it_in
                 a_payload_that_is_taken_in_takes_no_room_of_those_that_may_wait
+                the_key_of_a_late_request_stands_from_that_request_on
                 its_journal_does_not_grow
                 a_batch_is_debounced_as_if_it_came_one_by_one
                 a_debounced_run_waits_on_after_a_restart

@@ -151,11 +151,6 @@ impl LogStore {
         Ok(Taken { runs, left, expired })
     }
 
-    /// Makes whoever listens look again.
-    fn nudge(&self) {
-        let _ = self.changes.send(Arc::new([]));
-    }
-
     async fn write_under_lease(
         &self,
         lease: LeaseReference,
@@ -249,9 +244,7 @@ impl Store for LogStore {
         now: Timestamp,
     ) -> Result<QueueControl, StoreError> {
         let decide = move |commit: &mut Commit<'_>| commands::control_queue(commit, &name, &change, now);
-        let control = self.commit(decide, |control, _| control).await?;
-        self.nudge();
-        Ok(control)
+        self.commit(decide, |control, _| control).await
     }
 
     async fn fire(&self, firing: Firing, now: Timestamp) -> Result<bool, StoreError> {
@@ -259,14 +252,8 @@ impl Store for LogStore {
     }
 
     async fn control_job(&self, job: JobId, paused: Option<Pause>) -> Result<JobControl, StoreError> {
-        let of = job.clone();
-        let decide = move |commit: &mut Commit<'_>| commands::control_job(commit, &of, paused.clone());
-        let control = self.commit(decide, |control, _| control).await?;
-        if control.paused.is_none() {
-            self.shared.write().unwrap_or_else(PoisonError::into_inner).index.close_breaker(&job);
-        }
-        self.nudge();
-        Ok(control)
+        let decide = move |commit: &mut Commit<'_>| commands::control_job(commit, &job, paused.clone());
+        self.commit(decide, |control, _| control).await
     }
 
     async fn record(&self, lease: LeaseReference, entries: Vec<EntryKind>, now: Timestamp) -> Result<(), RecordError> {

@@ -262,16 +262,22 @@ fn conflicts(runs: &[NewRun], with: RunId, durable: &Truth) -> bool {
 
 /// Whether the request is for this enqueue of a run that was first asked for at `since`.
 fn is_of(run: &NewRun, kept: &jobmill_core::journal::Enqueued, since: Timestamp) -> bool {
-    let keys = (&run.unique_key, &run.idempotency_key, &run.request_digest);
+    let keys = (&run.unique_key, &run.request_digest);
     let max_wait = run.flow.debounce.as_ref().and_then(|debounce| debounce.max_wait);
     let latest = max_wait.map_or(run.scheduled_at, |most| run.scheduled_at.min(since.after(most)));
     let terms = kept.terms.clone().unwrap_or_default();
     let flow = &run.flow;
+    // A run that took in more than its first request keeps their keys together.
+    let taken_in = terms.debounce.iter().flat_map(|debounce| &debounce.earlier);
+    let taken_in = taken_in.map(|it| (Some(&it.key), &it.digest)).collect::<Vec<_>>();
+    let once = run.idempotency_key.as_ref();
+    let has_key = kept.idempotency_key.as_ref() == once || taken_in.contains(&(once, &run.request_digest));
     run.job == kept.job
         && run.payload == kept.payload
         && (run.scheduled_at == kept.scheduled_at || latest == kept.scheduled_at)
         && run.max_attempts == kept.max_attempts
-        && keys == (&kept.unique_key, &kept.idempotency_key, &kept.request_digest)
+        && has_key
+        && keys == (&kept.unique_key, &kept.request_digest)
         && (&flow.keys, flow.unique, &flow.marks) == (&terms.keys, terms.unique, &terms.marks)
         && flow.debounce.as_ref().map(|debounce| &debounce.value)
             == terms.debounce.as_ref().map(|debounce| &debounce.value)

@@ -62,9 +62,14 @@ pub(crate) enum Cause {
 }
 
 impl FlowModel {
-    /// A process opens the log: these starts are on record.
+    /// A process begins: it knows of no rules before its first claim.
+    pub(crate) fn begin(&mut self) {
+        self.rules = Arc::default();
+    }
+
+    /// A process opens the log, maybe once more: these starts are on record.
     pub(crate) fn open<'a>(&mut self, starts: impl Iterator<Item = (Asking<'a>, &'a Started)>) {
-        *self = Self::default();
+        *self = Self { rules: std::mem::take(&mut self.rules), ..Self::default() };
         for (asking, started) in starts {
             if let Some(bucket) = started.bucket {
                 self.fill(asking, nanoseconds_of(bucket));

@@ -2,6 +2,7 @@
 //! It knows no index and no log; it takes groups in, and says what in them may not be.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jobmill_core::flow::UniqueStates;
 use jobmill_core::journal::{Enqueued, Entry, EntryKind};
@@ -20,6 +21,8 @@ pub(crate) struct Told {
     pub(crate) standing: Standing,
     /// Enqueues that later ones took the place of while it waited for them to be quiet, oldest first.
     pub(crate) replaced: Vec<Enqueued>,
+    /// How many runs there were before it.
+    number: usize,
 }
 
 impl Told {
@@ -62,22 +65,20 @@ impl Told {
         own.chain(earlier.map(|earlier| earlier.digest)).collect()
     }
 
-    /// Whether a new enqueue at `at` is under a key that the run holds.
-    fn holds_key_of(&self, new: &Enqueued, at: Timestamp) -> bool {
-        let (Some(held), Some(first)) = (self.enqueued(), self.journal.first()) else { return false };
-        let once = new.idempotency_key.is_some() && new.idempotency_key == held.idempotency_key;
-        if once && at.since(first.at) < limits::UNIQUE_WINDOW {
-            return true;
-        }
-        if new.job != held.job || new.unique_key.is_none() || new.unique_key != held.unique_key {
-            return false;
-        }
-        let terms = held.terms.as_ref().and_then(|terms| terms.unique);
-        let (window, states) = terms.map_or_else(Default::default, |terms| (Some(terms.window), terms.states));
-        // One that was put back is there again, and who has taken the key meanwhile holds it.
+    /// Whether its unique key is taken at `at`.
+    fn holds_unique_key(&self, at: Timestamp) -> bool {
+        let terms = self.enqueued().and_then(|held| held.terms.as_ref()?.unique);
+        // One that was put back is there again, and whoever has taken the key meanwhile holds it.
         let was_put_back = self.journal.iter().any(|entry| matches!(entry.kind, EntryKind::Requeued { .. }));
-        let is_free = states == UniqueStates::Unfinished && (self.standing.state.is_final() || was_put_back);
-        !is_free && at.since(first.at) < window.unwrap_or(limits::UNIQUE_WINDOW)
+        let is_of_unfinished = terms.is_some_and(|terms| terms.states == UniqueStates::Unfinished);
+        let is_free = is_of_unfinished && (self.standing.state.is_final() || was_put_back);
+        !is_free && self.is_within(terms.map(|terms| terms.window), at)
+    }
+
+    /// Whether `at` is within this window, or the usual one, from its enqueue.
+    fn is_within(&self, window: Option<Duration>, at: Timestamp) -> bool {
+        let since = self.journal.first().map(|first| first.at).unwrap_or_default();
+        at.since(since) < window.unwrap_or(limits::UNIQUE_WINDOW)
     }
 
     /// How it stood as each of the enqueues began it that were replaced since.
@@ -217,7 +218,8 @@ impl Truth {
             return findings.report(|| format!("the journal of {run} does not begin with an enqueue"));
         };
         findings.require(!self.pruned.contains(&run), || format!("{run} was pruned and is there again"));
-        let mut told = Told { journal: vec![begin.clone()], standing, replaced };
+        let mut told =
+            Told { journal: vec![begin.clone()], standing, replaced, number: self.runs.len() + self.pruned.len() };
         if let Some(enqueued) = told.enqueued() {
             // When a later one took the place of the first is not on record.
             if told.replaced.is_empty() {
@@ -233,10 +235,18 @@ impl Truth {
     }
 
     fn check_keys(&self, run: RunId, new: &Enqueued, at: Timestamp, findings: &Findings) {
-        for (other, told) in &self.runs {
-            if told.holds_key_of(new, at) {
-                findings.report(|| format!("{run} was enqueued under a key that {other} holds"));
-            }
+        let others = || self.runs.iter().filter_map(|(other, told)| Some((other, told, told.enqueued()?)));
+        let of_request = others()
+            .filter(|(_, _, held)| new.idempotency_key.is_some() && new.idempotency_key == held.idempotency_key);
+        let of_job = others().filter(|(_, _, held)| {
+            new.job == held.job && new.unique_key.is_some() && new.unique_key == held.unique_key
+        });
+        // Whoever got a key last holds it: it was free then, whatever a clock that is set back says of it later.
+        let of_request =
+            of_request.max_by_key(|(_, told, _)| told.number).filter(|(_, told, _)| told.is_within(None, at));
+        let of_job = of_job.max_by_key(|(_, told, _)| told.number).filter(|(_, told, _)| told.holds_unique_key(at));
+        if let Some((other, ..)) = of_request.or(of_job) {
+            findings.report(|| format!("{run} was enqueued under a key that {other} holds"));
         }
     }
 

@@ -8,7 +8,8 @@ use jobmill_core::flow::Mark;
 use jobmill_core::journal::{Entry, EntryKind};
 use jobmill_core::{Clock as _, EventId, RunId, RunState, Timestamp, limits};
 use jobmill_store::{
-    Kept, Log, LogError, LogOpener, LogReader, MemoryLog, Notes, Place, Record, Rules, Space, WaitingBounds,
+    Control, JobControl, Kept, Log, LogError, LogOpener, LogReader, MemoryLog, Notes, Place, Record, Rules, Space,
+    WaitingBounds,
 };
 
 use crate::clock::SimulatedClock;
@@ -180,7 +181,14 @@ impl Watch {
 
     /// A group is durable: what it says of attempts is known from now on.
     fn settle(&mut self, group: &[Record], findings: &Findings) {
-        for record in group {
+        // What comes before a floor was only written again.
+        let decided = group.iter().rposition(|record| matches!(record, Record::Floor { .. })).map_or(0, |at| at + 1);
+        for (number, record) in group.iter().enumerate() {
+            if let Record::Control(Control::Job { job, control: JobControl { paused: None } }) = record
+                && number >= decided
+            {
+                self.flow.resumed(job);
+            }
             let Record::Journal { run, first, entries } = record else { continue };
             let known = self.durable.runs.get(run).map_or(0, |told| told.journal.len());
             let new = entries.get(known.saturating_sub(*first as usize)..).unwrap_or_default();

@@ -139,6 +139,7 @@ impl World {
     /// Starts a process, if the disk lets it.
     pub(crate) fn begin_life(&mut self) {
         self.findings.note(|| "a process starts".to_owned());
+        self.log.watch().flow.begin();
         let opened = match self.plant {
             Some(plant) => self.open(PlantedOpener(self.log.clone(), plant)),
             None => self.open(self.log.clone()),
@@ -234,11 +235,7 @@ impl World {
         self.findings.note(|| format!("answers {:?} with {answer:?}", client.ask));
         match answer {
             Ok(reply) => {
-                let mut watch = self.log.watch();
-                client.ask.judge(&reply, &watch, &self.findings);
-                if let (Ask::ControlJob(job, None), Reply::Job(_)) = (&client.ask, &reply) {
-                    watch.flow.resumed(job);
-                }
+                client.ask.judge(&reply, &self.log.watch(), &self.findings);
             }
             Err(StoreError::Crowded { job, limit }) => {
                 let bounds = |run: &NewRun| (Some(run.job.clone()) == job || job.is_none(), run.flow.waiting);

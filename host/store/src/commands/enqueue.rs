@@ -150,11 +150,12 @@ impl<'commit, 'index> Intake<'commit, 'index> {
         };
         let at_latest = debounce.max_wait.map_or(run.scheduled_at, |most| waiting.since.after(most));
         let due = run.scheduled_at.min(at_latest);
-        let replacing = NewRun { scheduled_at: due, ..run.clone() };
+        // Its key is among the others, each with its own time.
+        let replacing = NewRun { scheduled_at: due, idempotency_key: None, ..run.clone() };
+        waiting.keys.extend(own);
         let too_many = waiting.keys.len().saturating_sub(limits::DEBOUNCED_KEYS);
         waiting.keys.drain(..too_many);
         self.write(&replacing, waiting.run, waiting.since, event, waiting.keys.clone());
-        waiting.keys.extend(own);
         let id = waiting.run;
         self.debounced.insert(key, waiting);
         Ok(Some(EnqueueAnswer::Debounced(id)))

@@ -217,7 +217,8 @@ pub(crate) fn control_job(commit: &mut Commit<'_>, job: &JobId, paused: Option<P
     };
     let paused = paused.map(|pause| before.paused.clone().unwrap_or(pause));
     let control = JobControl { paused };
-    if control == before {
+    // To let a job go on also closes its breaker, which is no record's to say.
+    if control == before && control.paused.is_some() {
         return Decision::Write(Vec::new(), control);
     }
     commit.touched.controls.insert(key);

@@ -156,6 +156,16 @@ pub async fn a_payload_that_is_taken_in_takes_no_room_of_those_that_may_wait(sub
     assert_eq!(debounced(subject.send(bounded(1, 2), 1).await).id, first.id);
 }
 
+pub async fn the_key_of_a_late_request_stands_from_that_request_on(subject: Subject) {
+    let day = 24 * 60 * 60 * 1_000;
+    let first = created(subject.send(with_key(subject.debounced(None, 0, 0), "early", 1), 0).await);
+    let late = with_key(subject.debounced(None, day - 1, 1), "late", 2);
+    debounced(subject.send(late.clone(), day - 1).await);
+    subject.complete(&subject.claim_one(at(2 * day - 2)).await, at(2 * day - 2)).await;
+    let repeat = NewRun { id: subject.new_run("report").id, ..late };
+    assert_eq!(super::enqueues::existing(&subject.send(repeat, 2 * day - 2).await), first.id);
+}
+
 pub async fn its_journal_does_not_grow(subject: Subject) {
     let first = created(subject.send(subject.debounced(None, 0, 0), 0).await);
     for number in 1..200 {
@@ -166,7 +176,7 @@ pub async fn its_journal_does_not_grow(subject: Subject) {
     let [Entry { kind: EntryKind::Enqueued(enqueued), .. }] = &*journal else { panic!("one enqueue") };
     let terms = enqueued.terms.as_ref().and_then(|terms| terms.debounce.as_ref()).expect("is debounced");
     assert_eq!(terms.earlier.len(), limits::DEBOUNCED_KEYS);
-    assert_eq!(terms.earlier.last().map(|earlier| earlier.key.as_str()), Some("request 198"), "the newest are kept");
+    assert_eq!(terms.earlier.last().map(|earlier| earlier.key.as_str()), Some("request 199"), "the newest are kept");
     let counts = subject.query().counts(None, at(0)).await.expect("reads");
     assert_eq!(counts.of(RunState::Scheduled), 1);
 }

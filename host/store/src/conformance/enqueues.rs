@@ -37,7 +37,7 @@ fn created(answer: &Enqueued) -> RunId {
     }
 }
 
-fn existing(answer: &Enqueued) -> RunId {
+pub(super) fn existing(answer: &Enqueued) -> RunId {
     match answer {
         Enqueued::Existing(head) => head.id,
         other => panic!("not existing: {other:?}"),

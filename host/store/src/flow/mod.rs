@@ -310,6 +310,11 @@ impl Flow {
         }
     }
 
+    /// What is loaded, and its limits.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules)
+    }
+
     /// What operators say of a queue.
     pub(crate) fn set_queue(&mut self, name: &Arc<str>, control: QueueControl) {
         self.queues.entry(Arc::clone(name)).or_default().control = control;

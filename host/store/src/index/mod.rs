@@ -257,7 +257,12 @@ impl Index {
                 let name = self.name(&name.as_str().into());
                 self.lists.flow.set_queue(&name, control.clone());
             }
-            Control::Job { job, control } => self.lists.flow.set_job(job, control.clone()),
+            Control::Job { job, control } => {
+                self.lists.flow.set_job(job, control.clone());
+                if control.paused.is_none() {
+                    self.lists.flow.close_breaker(job);
+                }
+            }
             Control::Schedule(_) => {}
         }
         self.live += usize::from(self.controls.insert(control.key(), (control.clone(), place)).is_none());
@@ -283,9 +288,9 @@ impl Index {
         self.lists.flow.put_back(chosen, now);
     }
 
-    /// A job's breaker is closed by an operator.
-    pub(crate) fn close_breaker(&mut self, job: &JobId) {
-        self.lists.flow.close_breaker(job);
+    /// The limits that hold.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.lists.flow.rules()
     }
 
     /// The one copy of a name that many runs have.

@@ -12,7 +12,7 @@ use jobmill_engine::{Handle, LoadedJob};
 use super::intake::{self, Door, Intake};
 use super::payload::Payloads;
 use super::tally::Tally;
-use super::{Bench, limited, site};
+use super::{Bench, limited, say, site};
 use crate::failure::Failure;
 use crate::machine;
 use crate::output::{self, Output};
@@ -75,13 +75,13 @@ impl Subject {
             let all = before + runs as usize;
             let left = due_moment.saturating_duration_since(machine::moment());
             if left.is_zero() {
-                super::say(output, "enqueueing took longer than expected, and runs began meanwhile; once more with more time");
+                say(output, "enqueueing took longer than expected, and runs began meanwhile; once more with more time");
                 self.tally.until(all, |_| {}).await?;
                 allowance *= 2;
                 continue;
             }
             let runs_named = output::count(runs as usize, "run");
-            super::say(output, &format!("drain: {runs_named}, all due in {}", output::span(left)));
+            say(output, &format!("drain: {runs_named}, all due in {}", output::span(left)));
             machine::rest(left).await;
             let end = self.tally.until(all, |_| {}).await?;
             return Ok((queued, Drained { runs, took: end.saturating_duration_since(due_moment) }));
