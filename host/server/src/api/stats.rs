@@ -27,7 +27,7 @@ struct StatsView {
     uptime: String,
     jobs: BTreeMap<&'static str, usize>,
     runs: BTreeMap<&'static str, usize>,
-    /// When the next waiting run becomes due; null when none waits for its time.
+    /// When a waiting run next becomes due, expires, or gets past a limit; null when none waits for a time.
     next_due: Option<Timestamp>,
 }
 
