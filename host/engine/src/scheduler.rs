@@ -104,6 +104,8 @@ pub struct Scheduler {
     claim_wanted: bool,
     /// The last claim left due runs behind.
     left: bool,
+    /// An attempt's end became durable since the claim under way began, which may have looked before.
+    ended_meanwhile: bool,
     /// Not before this: the store asked for a pause.
     claim_after: Option<Timestamp>,
     /// A claim waits for more permits until then.
@@ -131,6 +133,7 @@ impl Scheduler {
             claiming: None,
             claim_wanted: true,
             left: false,
+            ended_meanwhile: false,
             claim_after: None,
             gather_until: None,
             next_due: None,
@@ -169,6 +172,7 @@ impl Scheduler {
         match wake {
             Wake::Claimed { runs, next_due, left } => {
                 self.left = left;
+                self.claim_wanted |= left && self.ended_meanwhile;
                 self.start(runs, next_due, decisions);
             }
             Wake::ClaimFailed => {
@@ -189,6 +193,7 @@ impl Scheduler {
                 }
                 // What it held of its limits is free.
                 self.claim_wanted |= self.left;
+                self.ended_meanwhile = true;
             }
             Wake::Changed(changes) => changes.iter().for_each(|change| self.notice(change)),
             Wake::Missed => {
@@ -298,6 +303,7 @@ impl Scheduler {
         }
         self.gather_until = None;
         self.claim_wanted = false;
+        self.ended_meanwhile = false;
         // The answer says what is due next; until then only what changes meanwhile is added.
         self.next_due = None;
         self.claiming = Some(permits);

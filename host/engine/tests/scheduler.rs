@@ -211,6 +211,20 @@ fn a_full_claim_is_followed_by_another_and_a_short_one_is_not() {
 }
 
 #[test]
+fn an_end_that_becomes_known_while_a_claim_is_under_way_is_not_forgotten() {
+    let left = Wake::Claimed { runs: vec![], next_due: None, left: true };
+    check(
+        serving([1, 2]),
+        [
+            (2, vec![Wake::Executed(lease(1)), available()], vec![claim(3)]),
+            // The claim may have looked before this, and found everything held.
+            (3, vec![Wake::Recorded(lease(1))], vec![]),
+            (4, vec![left], vec![claim(3)]),
+        ],
+    );
+}
+
+#[test]
 fn runs_that_a_claim_left_behind_are_asked_for_again_when_an_attempt_has_ended() {
     let left = || Wake::Claimed { runs: claimed([3]), next_due: None, left: true };
     check(
