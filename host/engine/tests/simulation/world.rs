@@ -11,7 +11,7 @@ use jobmill_core::{Clock, Entropy, RunId};
 use jobmill_engine::executor::Executor;
 use jobmill_store::{Claimed, LeaseReference, LogOpener, LogStore, NewRun, Store, StoreError, WaitingBounds};
 
-use crate::asks::{Ask, Client, Reply};
+use crate::asks::Client;
 use crate::chance::Chance;
 use crate::clock::SimulatedClock;
 use crate::findings::Findings;
