@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod compile;
 mod store;
 
 use std::net::TcpListener;

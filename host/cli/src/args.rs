@@ -78,6 +78,9 @@ pub(crate) enum Command {
     Build(commands::build::Build),
     /// Check a component: what it is, what it imports, what would change
     Check(commands::check::Check),
+    /// Compile the component on the standard input into a cache, within bounds
+    #[command(hide = true)]
+    Compile(commands::compile::Compile),
     /// Enqueue a run of a job
     Run(commands::run::RunCommand),
     /// Publish an event

@@ -10,7 +10,7 @@ use jobmill_core::mail::Mailbox;
 use jobmill_core::{Job, JobId, JobOverrides, Version, limits};
 use jobmill_engine::timetable::crons_of;
 use jobmill_engine::{Loader as _, PayloadSchema};
-use jobmill_runtime::{InDoubt, Runtime, RuntimeSettings};
+use jobmill_runtime::{Compiler, InDoubt, Runtime, RuntimeSettings};
 use jobmill_store::{LogStore, MemoryLog};
 
 use crate::failure::Failure;
@@ -49,6 +49,7 @@ impl Examiner {
         let settings = RuntimeSettings {
             concurrency: 1,
             cache_directory: None,
+            compiler: Compiler::Here,
             mailer: Arc::new(mailer),
             orders: Arc::new(Orders::embedded(store, Arc::new(Faults::default()))),
             in_doubt: InDoubt::Park,

@@ -15,7 +15,7 @@ use jobmill_core::mail::Mailbox;
 use jobmill_core::time::Sleep;
 use jobmill_core::{Clock, Entropy, Json, Outcome, RunId, Timestamp, Version};
 use jobmill_engine::{AttemptContext, Loaded, Loader as _, Stop};
-use jobmill_runtime::{InDoubt, Runtime, RuntimeSettings};
+use jobmill_runtime::{Compiler, InDoubt, Runtime, RuntimeSettings};
 use jobmill_store::{Claimed, JobRules, LogStore, MemoryLog, NewRun, Query, Room, Rules, RunFlow, Store};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -104,6 +104,7 @@ impl Bench {
         let runtime = Runtime::new(RuntimeSettings {
             concurrency: 16,
             cache_directory: None,
+            compiler: Compiler::Here,
             mailer: Arc::new(mailer.expect("usable settings")),
             orders: Arc::new(Orders::embedded(query, Arc::new(Faults::default()))),
             in_doubt: InDoubt::Resend,

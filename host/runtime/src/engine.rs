@@ -30,31 +30,39 @@ const MEMORY_KEPT_BYTES: usize = 2 * 1024 * 1024;
 const TABLE_KEPT_BYTES: usize = 64 * 1024;
 const STACK_KEPT_BYTES: usize = 64 * 1024;
 
-/// An engine for up to `concurrency` attempts at once, with the ticker that moves its epoch on while guests run. Compiled code is kept in `cache_directory`.
-pub(crate) fn start(concurrency: usize, cache_directory: Option<&Path>) -> Result<(Engine, Ticker), RuntimeError> {
-    let mut config = config(cache_directory)?;
-    let mut pooled = config.clone();
+/// What compiled code may rely on to bound what a guest reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressSpace {
+    /// So much is set aside for each memory that the processor finds what lies outside.
+    Ample,
+    /// Each memory gets what it may have and no more; bounds are checked by code.
+    Scarce,
+}
+
+/// An engine for up to `concurrency` attempts at once, with the ticker that moves its epoch on while guests run. Compiled code is kept in `cache`.
+pub(crate) fn start(concurrency: usize, cache: Option<&Cache>) -> Result<(Engine, AddressSpace, Ticker), RuntimeError> {
+    let mut pooled = config(cache, AddressSpace::Ample);
     pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(concurrency)));
-    let engine = match Engine::new(&pooled) {
-        Ok(engine) => engine,
+    let (engine, address_space) = match Engine::new(&pooled) {
+        Ok(engine) => (engine, AddressSpace::Ample),
         Err(error) => {
             tracing::warn!(
                 error = format!("{error:#}"),
                 "no address space can be set aside for {concurrency} attempts; instances are allocated one by one, \
                  which is slower. Lower engine.concurrency or lift the limit on virtual memory"
             );
-            // Each memory gets what it may have and no more; bounds are then checked by code instead of by the processor.
-            config.memory_reservation(limits::MEMORY_BYTES as u64).memory_guard_size(GUARD_BYTES);
-            Engine::new(&config).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?
+            let engine = Engine::new(&config(cache, AddressSpace::Scarce));
+            (engine.map_err(|error| RuntimeError::Engine(format!("{error:#}")))?, AddressSpace::Scarce)
         }
     };
     let epoch = engine.clone();
     let ticker = Ticker::start(move || epoch.increment_epoch())
         .map_err(|error| RuntimeError::Engine(format!("the ticker thread can't be started: {error}")))?;
-    Ok((engine, ticker))
+    Ok((engine, address_space, ticker))
 }
 
-fn config(cache_directory: Option<&Path>) -> Result<Config, RuntimeError> {
+/// All that code depends on. What is compiled with the same settings elsewhere is found in the same cache.
+pub(crate) fn config(cache: Option<&Cache>, address_space: AddressSpace) -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
@@ -70,14 +78,15 @@ fn config(cache_directory: Option<&Path>) -> Result<Config, RuntimeError> {
         .wasm_threads(false)
         .wasm_memory64(false)
         .wasm_multi_memory(false);
-    if let Some(directory) = cache_directory {
-        config.cache(Some(cache(directory)?));
+    if address_space == AddressSpace::Scarce {
+        config.memory_reservation(limits::MEMORY_BYTES as u64).memory_guard_size(GUARD_BYTES);
     }
-    Ok(config)
+    config.cache(cache.cloned());
+    config
 }
 
 /// Compiled code by content and settings, so that a start does not compile again what the last one did.
-fn cache(directory: &Path) -> Result<Cache, RuntimeError> {
+pub(crate) fn cache(directory: &Path) -> Result<Cache, RuntimeError> {
     let unusable = |reason| RuntimeError::Cache { directory: directory.to_owned(), reason };
     let absolute = std::path::absolute(directory).map_err(|error| unusable(error.to_string()))?;
     let mut settings = CacheConfig::new();

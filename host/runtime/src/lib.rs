@@ -5,6 +5,8 @@ mod attempt;
 mod bindings;
 mod bounds;
 mod capability;
+mod compile;
+mod compiler;
 mod describe;
 mod engine;
 mod loader;
@@ -16,4 +18,7 @@ mod stopped;
 mod ticker;
 
 pub use capability::email::InDoubt;
+pub use compile::{compile, confine};
+pub use compiler::Compiler;
+pub use engine::AddressSpace;
 pub use runtime::{Runtime, RuntimeError, RuntimeSettings};

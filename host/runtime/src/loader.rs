@@ -37,15 +37,26 @@ impl Loader for Runtime {
 }
 
 impl Runtime {
-    /// Compiles on a thread of its own. A compiler that panics has met its own bug: the file is refused, no more.
+    /// Has the child compile, if there is one, and takes the code from the cache; else compiles on a thread of its own.
+    /// A compiler that panics has met its own bug: the file is refused, no more.
     async fn compile(&self, bytes: Vec<u8>) -> Result<(Component, OwnedSemaphorePermit), LoadError> {
         let stopping = || LoadError("can't be compiled: the engine is stopping".to_owned());
         let permit = Arc::clone(&self.loading).acquire_owned().await.map_err(|_| stopping())?;
+        let hits = match &self.child {
+            Some(child) => {
+                child.compile(&bytes).await?;
+                child.hits()
+            }
+            None => 0,
+        };
         let engine = self.linker.engine().clone();
         // The permit goes along: a compilation that has begun can't be interrupted, even when nobody waits for it.
         let compiling = tokio::task::spawn_blocking(move || (Component::new(&engine, &bytes), permit));
         match compiling.await {
-            Ok((Ok(component), permit)) => Ok((component, permit)),
+            Ok((Ok(component), permit)) => {
+                self.child.iter().for_each(|child| child.expect_a_hit_since(hits));
+                Ok((component, permit))
+            }
             Ok((Err(error), _)) => Err(LoadError(format!("can't be compiled: {}", text(&error)))),
             Err(stopped) if stopped.is_panic() => {
                 Err(LoadError("can't be compiled: the compiler panicked; please report the component".to_owned()))

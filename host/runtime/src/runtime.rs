@@ -11,6 +11,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::bindings::since_0_1;
 use crate::capability::email::InDoubt;
+use crate::compiler::{Child, Compiler};
 use crate::engine;
 use crate::state::HostState;
 use crate::ticker::Ticker;
@@ -21,6 +22,8 @@ pub struct RuntimeSettings {
     pub concurrency: usize,
     /// Where compiled code is kept between starts; only the engine's own user may write there. None: nowhere.
     pub cache_directory: Option<PathBuf>,
+    /// Who compiles.
+    pub compiler: Compiler,
     /// What sends mail.
     pub mailer: Arc<Mailer>,
     /// Where orders are.
@@ -59,16 +62,23 @@ pub struct Runtime {
     pub(crate) ticker: Arc<Ticker>,
     /// One permit for each component that is being loaded.
     pub(crate) loading: Arc<Semaphore>,
+    /// What compiles in this process's stead.
+    pub(crate) child: Option<Child>,
 }
 
 impl Runtime {
     /// Starts the runtime.
     pub fn new(settings: RuntimeSettings) -> Result<Self, RuntimeError> {
-        let (engine, ticker) = engine::start(settings.concurrency, settings.cache_directory.as_deref())?;
+        let cache = settings.cache_directory.as_deref().map(engine::cache).transpose()?;
+        let (engine, address_space, ticker) = engine::start(settings.concurrency, cache.as_ref())?;
+        let child = match (settings.compiler, cache) {
+            (Compiler::Child(program), Some(cache)) => Some(Child::new(program, cache, address_space)),
+            _ => None,
+        };
         let linker = linker(&engine).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
         let world = World { mailer: settings.mailer, orders: settings.orders, in_doubt: settings.in_doubt };
         let loading = Semaphore::new(engine::LOADING);
-        Ok(Self { linker, world: Arc::new(world), ticker: Arc::new(ticker), loading: Arc::new(loading) })
+        Ok(Self { linker, world: Arc::new(world), ticker: Arc::new(ticker), loading: Arc::new(loading), child })
     }
 }
 

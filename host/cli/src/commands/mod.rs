@@ -4,6 +4,7 @@
 pub(crate) mod bench;
 pub(crate) mod build;
 pub(crate) mod check;
+pub(crate) mod compile;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod dead;
@@ -57,6 +58,7 @@ pub(crate) fn carry_out(command: Command, context: &Context) -> Result<Exit, Fai
         Command::New(new) => new.carry_out(context),
         Command::Build(build) => build.carry_out(context),
         Command::Check(check) => check.carry_out(context),
+        Command::Compile(compile) => Ok(compile.carry_out()),
         Command::Run(run) => run.carry_out(context),
         Command::Emit(emit) => emit.carry_out(context),
         Command::Jobs(jobs) => jobs.carry_out(context),

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use jobmill_backends::{Faults, Orders};
 use jobmill_engine::{Engine, Handle, Settings};
-use jobmill_runtime::{Runtime, RuntimeSettings};
+use jobmill_runtime::{Compiler, Runtime, RuntimeSettings};
 use jobmill_server::{DevelopmentFaults, FaultKind, ServerSettings};
 use jobmill_store::LogStore;
 use jobmill_store_sled::{Durability, SledOpener};
@@ -90,9 +90,12 @@ pub(crate) fn compose(config: &Config, data: DataDirectory, purpose: &Purpose) -
     let store = Arc::new(open_store(config)?);
     let query: Arc<dyn jobmill_store::Query> = Arc::clone(&store) as _;
     let orders = Arc::new(Orders::embedded(query, Arc::clone(&order_faults)));
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::new("runtime", format!("where this program lies can't be found out: {error}")))?;
     let runtime = Runtime::new(RuntimeSettings {
         concurrency: config.engine.concurrency.get(),
         cache_directory: Some(data.cache()?),
+        compiler: Compiler::Child(program),
         mailer,
         orders,
         in_doubt: match config.mail.in_doubt {

@@ -14,7 +14,7 @@ use jobmill_core::order::{Money, Order, OrderStatus};
 use jobmill_core::time::Sleep;
 use jobmill_core::{Backoff, Clock, Entropy, Json, Outcome, RunId, Timestamp, Version, transition};
 use jobmill_engine::{AttemptContext, Loaded, Loader, Stop};
-use jobmill_runtime::{InDoubt, Runtime, RuntimeError, RuntimeSettings};
+use jobmill_runtime::{Compiler, InDoubt, Runtime, RuntimeError, RuntimeSettings};
 use jobmill_store::{JobRules, LogStore, MemoryLog, NewRun, Query, Room, Rules, RunFlow, RunRecord, Store};
 use tokio::sync::watch;
 
@@ -98,23 +98,33 @@ impl Bench {
     }
 
     pub(crate) fn with(mode: MailMode, in_doubt: InDoubt) -> Self {
-        Self::start(mode, in_doubt, None).expect("the runtime starts")
+        Self::start(mode, in_doubt, None, Compiler::Here).expect("the runtime starts")
     }
 
     /// Compiled code is kept in this directory.
     pub(crate) fn keeping_code_in(directory: &Path) -> Self {
-        Self::start(MailMode::Capture, InDoubt::Resend, Some(directory)).expect("the runtime starts")
+        Self::compiling_by(Compiler::Here, directory)
+    }
+
+    /// The same, and this compiles it.
+    pub(crate) fn compiling_by(compiler: Compiler, directory: &Path) -> Self {
+        Self::start(MailMode::Capture, InDoubt::Resend, Some(directory), compiler).expect("the runtime starts")
     }
 
     /// Why compiled code can't be kept there.
     pub(crate) fn refused_cache(directory: &Path) -> String {
-        match Self::start(MailMode::Capture, InDoubt::Resend, Some(directory)) {
+        match Self::start(MailMode::Capture, InDoubt::Resend, Some(directory), Compiler::Here) {
             Ok(_) => panic!("the runtime starts"),
             Err(error) => error.to_string(),
         }
     }
 
-    fn start(mode: MailMode, in_doubt: InDoubt, cache_directory: Option<&Path>) -> Result<Self, RuntimeError> {
+    fn start(
+        mode: MailMode,
+        in_doubt: InDoubt,
+        cache_directory: Option<&Path>,
+        compiler: Compiler,
+    ) -> Result<Self, RuntimeError> {
         let log = MemoryLog::new();
         let store: Arc<dyn Store> = Arc::new(LogStore::open(log.clone()).expect("an empty log"));
         let (mail_faults, order_faults): (Arc<Faults>, Arc<Faults>) = Default::default();
@@ -125,6 +135,7 @@ impl Bench {
         let runtime = Runtime::new(RuntimeSettings {
             concurrency: 2,
             cache_directory: cache_directory.map(Path::to_owned),
+            compiler,
             mailer: Arc::new(mailer),
             orders: Arc::new(orders),
             in_doubt,

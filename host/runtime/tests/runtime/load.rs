@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jobmill_core::job::descriptor::{Concurrency, Debounce, RateLimit};
 use jobmill_core::{Backoff, Job, JobOverrides, Trigger};
+use jobmill_runtime::Compiler;
 
 use crate::bench::Bench;
 use crate::guest::{DATA, Guest};
@@ -170,6 +171,23 @@ async fn compiled_code_is_kept_for_the_next_start() {
     assert_eq!(loaded.descriptor.id, "guest");
     assert!(std::fs::read_dir(&cached).expect("made").next().is_some());
     Bench::keeping_code_in(&cached).load(&Guest::new("(call $done)")).await;
+}
+
+#[tokio::test]
+async fn what_the_compiling_child_refuses_does_not_load() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let bench = Bench::compiling_by(Compiler::Child("/usr/bin/false".into()), directory.path());
+    let reason = bench.refusal(Guest::new("(call $done)").component()).await;
+    assert!(reason.starts_with("can't be compiled: "), "{reason}");
+}
+
+#[tokio::test]
+async fn a_child_that_cannot_be_started_or_keeps_no_code_does_not_keep_jobs_from_loading() {
+    for program in ["/nowhere/jobmill", "/usr/bin/true"] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let bench = Bench::compiling_by(Compiler::Child(program.into()), directory.path());
+        assert_eq!(bench.load(&Guest::new("(call $done)")).await.descriptor.id, "guest", "{program}");
+    }
 }
 
 #[test]
