@@ -149,7 +149,10 @@ fn pruning_takes_out_what_the_configuration_does_not_keep() {
         .args(["store", "prune"])
         .output()
         .expect("starts");
-    assert!(text(&for_ever.stdout).starts_with("pruned 0 runs and 0 events; the store takes "), "{for_ever:?}");
+    assert!(
+        text(&for_ever.stdout).starts_with("pruned 0 runs, 0 events and 0 mails; the store takes "),
+        "{for_ever:?}"
+    );
     let pruned = json_of(directory, &["store", "prune"]);
     assert_eq!((&pruned["runs"], &pruned["events"]), (&json!(1), &json!(0)));
     assert!(pruned["bytes_before"].as_u64() > Some(0) && pruned["bytes_after"].as_u64() > Some(0), "{pruned}");
@@ -173,5 +176,5 @@ fn a_server_prunes_by_itself_and_warns_when_it_may_lose_something() {
     assert_eq!(server.order("order_7")["status"], "paid");
     // Asked by its address it tells nothing of the disk, which may be another machine's.
     let by_hand = server.run(&["store", "prune"]);
-    assert_eq!(text(&by_hand.stdout), "pruned 0 runs and 0 events\n", "{by_hand:?}");
+    assert_eq!(text(&by_hand.stdout), "pruned 0 runs, 0 events and 0 mails\n", "{by_hand:?}");
 }

@@ -15,9 +15,10 @@ fn many_retries() -> String {
     ["welcome-email", "purchase-confirmation"].map(|job| format!("{job} = {{ {RETRIES} }}\n")).concat()
 }
 
-/// Captures mail; a run survives as many kills as there are.
+/// Captures mail, and keeps all of it; a run survives as many kills as there are.
 pub(crate) fn captures() -> Server {
-    prepared(&format!("[mail]\nmode = \"capture\"\nfrom = \"shop@example.com\"\n\n[jobs]\n{}", many_retries()))
+    let mail = "[mail]\nmode = \"capture\"\nfrom = \"shop@example.com\"\n\n[retention]\ncaptured = 1_000_000\n";
+    prepared(&format!("{mail}\n[jobs]\n{}", many_retries()))
 }
 
 /// Hands mail to a server; a run survives as many kills as there are.
@@ -35,7 +36,8 @@ fn smtp(mail: &MailServer) -> String {
     format!("[mail]\nmode = \"smtp\"\nfrom = \"shop@example.com\"\nsmtp = {{ url = \"smtp://{address}\" }}\n")
 }
 
-fn prepared(configuration: &str) -> Server {
+/// As this configuration has it; nothing runs yet.
+pub(crate) fn prepared(configuration: &str) -> Server {
     let server = Server::prepared(&["up"], Some(configuration));
     copy(compiled_jobs(), &server.data().join("cache"));
     server

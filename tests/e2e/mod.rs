@@ -6,5 +6,8 @@ mod flow;
 mod forget;
 mod jobs;
 mod mail;
+mod mailbox;
+mod orders_http;
+mod orders_postgres;
 mod retries;
 mod schedule;

@@ -8,8 +8,11 @@ pub mod secret;
 
 pub use faults::{FaultKind, Faults};
 pub use mail::{
-    Credentials, Delivery, MailError, MailMode, MailSettings, MailSettingsError, Mailer, Security, SmtpSettings,
-    SmtpUrlError, mime,
+    Credentials, Delivery, DkimSettings, DkimSettingsError, Hold, MailError, MailMode, MailOutage, MailSettings,
+    MailSettingsError, Mailer, Security, SmtpSettings, SmtpUrlError, mime,
 };
-pub use orders::Orders;
+pub use orders::{
+    Amounts, Asked, EmailLog, EmailLogColumns, EmailLogError, HttpOrders, ItemColumns, OrderColumns, OrderFields,
+    OrderSettingsError, Orders, PostgresOrders, PostgresSettings, RefusedMail,
+};
 pub use secret::Secret;

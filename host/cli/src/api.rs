@@ -34,6 +34,8 @@ pub(crate) struct RunView {
     pub(crate) waiting_for: Option<WaitingView>,
     pub(crate) cancel_reason: Option<String>,
     #[serde(default)]
+    pub(crate) mails_in_doubt: Vec<DoubtfulMailView>,
+    #[serde(default)]
     pub(crate) attempts: Vec<AttemptView>,
 }
 
@@ -42,6 +44,13 @@ impl RunView {
     pub(crate) fn last_error(&self) -> Option<&ErrorView> {
         self.attempts.iter().rev().find_map(|attempt| attempt.error.as_ref())
     }
+}
+
+/// A mail that may have been sent.
+#[derive(Debug, Deserialize)]
+pub(crate) struct DoubtfulMailView {
+    pub(crate) to: String,
+    pub(crate) message_id: String,
 }
 
 /// What a waiting run waits for.
@@ -287,6 +296,27 @@ pub(crate) struct MailView {
     pub(crate) from: Option<jobmill_core::mail::Mailbox>,
     pub(crate) text: Option<String>,
     pub(crate) html: Option<String>,
+    #[serde(default)]
+    pub(crate) attachments: Vec<AttachmentView>,
+}
+
+/// A file that goes along with a mail.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AttachmentView {
+    pub(crate) name: String,
+    #[serde(rename = "type")]
+    pub(crate) media_type: String,
+    pub(crate) size: u64,
+}
+
+/// An address that gets no mail.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SuppressionView {
+    pub(crate) address: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) source: String,
+    pub(crate) by: Option<String>,
+    pub(crate) since: Timestamp,
 }
 
 /// The order of a list or of `orders show`, without its times and metadata.

@@ -91,6 +91,11 @@ macro_rules! prefixed_ulid {
                 Self(Ulid::from_parts(now.as_millis(), random))
             }
 
+            /// The least id that can be made at `now`.
+            pub fn first_at(now: Timestamp) -> Self {
+                Self(Ulid::from_parts(now.as_millis(), 0))
+            }
+
             /// The id as it sorts in storage.
             pub fn to_bytes(self) -> [u8; 16] {
                 self.0.to_bytes()

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::flow::{FlowKey, FullAt, Mark, UniqueStates};
-use crate::id::{EventId, JobId, MailId, RunId, Version};
+use crate::id::{EventId, JobId, MailId, RunId, Version, hex};
 use crate::json::Json;
 use crate::mail::{Mail, MailStatus};
 use crate::order::OrderPatch;
@@ -60,7 +61,7 @@ pub enum EntryKind {
         /// Why it was not sent.
         error: Option<String>,
     },
-    /// An order was changed.
+    /// An order in our own store was changed.
     OrderUpdated {
         /// The effect's key within the run.
         key: EffectKey,
@@ -87,6 +88,23 @@ pub enum EntryKind {
         scheduled_at: Timestamp,
         /// Attempts it may have from here.
         max_attempts: u32,
+    },
+    /// An order outside of our own store is about to be changed. Without an `OrderSettled` after it, the change is in
+    /// doubt, and is asked for again under the same key.
+    OrderIntended {
+        /// The effect's key within the run.
+        key: EffectKey,
+        /// The order's id.
+        order: String,
+        /// What is to be changed.
+        patch: OrderPatch,
+    },
+    /// What became of that change.
+    OrderSettled {
+        /// The effect's key within the run.
+        key: EffectKey,
+        /// Why it was not made; none when it was.
+        error: Option<String>,
     },
 }
 
@@ -263,6 +281,12 @@ impl EffectKey {
         Self(format!("order/{order}/{}/{occurrence}", patch.fingerprint()))
     }
 
+    /// What the other side of an effect of `run` knows it by, however often it is asked for it: 32 hex digits.
+    pub fn idempotency_key(&self, run: RunId) -> String {
+        let digest = Sha256::digest(format!("{run}/{}", self.0));
+        hex(&digest[..16])
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -293,8 +317,19 @@ pub struct Memory {
     pub steps: BTreeMap<String, Json>,
     /// Mails by effect key.
     pub mails: BTreeMap<EffectKey, RememberedMail>,
-    /// Ids of the orders that were changed, by effect key.
-    pub orders: BTreeMap<EffectKey, String>,
+    /// Changes of orders, by effect key.
+    pub orders: BTreeMap<EffectKey, RememberedChange>,
+}
+
+/// How a change of an order stands that an earlier attempt began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RememberedChange {
+    /// It was asked for, and the answer is not on record: it may have been made.
+    InDoubt,
+    /// It was made.
+    Made,
+    /// It was refused.
+    Refused,
 }
 
 impl Memory {
@@ -333,8 +368,15 @@ impl Memory {
                     remembered.error.clone_from(error);
                 }
             }
-            EntryKind::OrderUpdated { key, order, .. } => {
-                self.orders.insert(key.clone(), order.clone());
+            EntryKind::OrderUpdated { key, .. } => {
+                self.orders.insert(key.clone(), RememberedChange::Made);
+            }
+            EntryKind::OrderIntended { key, .. } => {
+                self.orders.insert(key.clone(), RememberedChange::InDoubt);
+            }
+            EntryKind::OrderSettled { key, error } => {
+                let stands = if error.is_none() { RememberedChange::Made } else { RememberedChange::Refused };
+                self.orders.insert(key.clone(), stands);
             }
             EntryKind::Enqueued(_)
             | EntryKind::Started(_)

@@ -15,6 +15,7 @@ pub mod mail;
 pub mod order;
 pub mod outcome;
 pub mod run;
+pub mod suppression;
 pub mod time;
 pub mod transition;
 

@@ -48,8 +48,10 @@ pub const TABLE_ELEMENTS: usize = 20_000;
 pub const INSTANCES: usize = 50;
 /// Host calls of one attempt.
 pub const HOST_CALLS: u64 = 10_000;
-/// Mails of one run: a run is about one thing that happened.
-pub const MAILS: usize = 10;
+/// Mails of one run, unless the operator says otherwise: a run is about one thing that happened.
+pub const MAILS: u32 = 10;
+/// Mails that an operator may allow a run: each takes two entries of its journal.
+pub const MAILS_MAX: u32 = 200;
 /// Bytes that one host call may lift out of the guest.
 pub const HOST_CALL_BYTES: usize = MIB;
 /// Random bytes that one WASI call may ask for.
@@ -118,6 +120,9 @@ pub const DEBOUNCED_KEYS: usize = 100;
 pub const EXPIRED_AT_ONCE: usize = 1_000;
 /// Bytes of a whole mail, attachments included, as large as providers take after encoding.
 pub const MAIL_BYTES: usize = MIB;
+/// Captured mails that the e-mail log shows, unless the operator says otherwise: more than a person looks through after a
+/// change, and few enough for a page.
+pub const CAPTURED_MAILS: usize = 500;
 /// Bytes of a mail's subject.
 pub const SUBJECT_BYTES: usize = 998;
 /// Commands that may wait for the store's next commit; a sender beyond them waits for room.

@@ -105,6 +105,38 @@ impl MailStatus {
     }
 }
 
+/// What happens to a mail that an earlier attempt may have sent: its answer was lost, or the engine died before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InDoubt {
+    /// It is sent again as the same mail, `Message-ID` and date included, so that a receiver can drop the copy.
+    #[default]
+    Resend,
+    /// It is not sent; the job gets `in-doubt`, and a person decides.
+    Park,
+}
+
+/// What a person decided about the mails in doubt of a run that is put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InDoubtChoice {
+    /// They did not arrive: they are sent again, each as the same mail.
+    Resend,
+    /// They arrived: they count as sent.
+    Sent,
+}
+
+/// A mail that may have been sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoubtfulMail {
+    /// Its id in the e-mail log.
+    pub id: MailId,
+    /// The recipient's address.
+    pub to: String,
+    /// `Message-ID` without the angle brackets: what to look for at the mail server.
+    pub message_id: String,
+}
+
 /// The `Message-ID` of a run's mail, without angle brackets: the same for every attempt, so that a
 /// mail server or a reader can drop a copy. `domain` is the sender's.
 pub fn message_id(run: RunId, key: &EffectKey, domain: &str) -> String {

@@ -115,6 +115,16 @@ pub enum Outcome {
         /// How much later.
         delay: Duration,
     },
+    /// Something outside, that no fault of the job is, keeps its effect back: a mail server that refuses us altogether, or
+    /// that has asked to slow down. The run goes on after the delay. Costs no attempt.
+    Held {
+        /// How much later.
+        delay: Duration,
+        /// What keeps it back, for people.
+        reason: String,
+        /// Whether every other run of the job would be kept back too.
+        whole_job: bool,
+    },
     /// The engine stopped it, or had no room for it after all. Costs no attempt.
     Interrupted,
     /// Stopped because the run was cancelled.

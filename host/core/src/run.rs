@@ -187,6 +187,8 @@ pub enum AttemptOutcome {
     Interrupted,
     /// The run was cancelled under it.
     Cancelled,
+    /// Something outside kept its effect back.
+    Held,
 }
 
 /// One try of a run.

@@ -113,6 +113,12 @@ pub fn finish(
             let due = now.after(delay.min(limits::DELAY_MAX));
             finished(AttemptOutcome::Snoozed, RunState::Scheduled, due, false)
         }
+        Outcome::Held { delay, reason, .. } => {
+            let due = now.after(delay.min(limits::DELAY_MAX));
+            // Why it waits is told like the error of a failed attempt.
+            let error = Some(AttemptError::new(FailureKind::Transient, reason));
+            Finished { error, ..finished(AttemptOutcome::Held, RunState::Scheduled, due, false) }
+        }
         Outcome::Failed { error, retry_after } => {
             let (to, scheduled_at) = after_failure(head, &error, retry_after, backoff, now, share);
             Finished { error: Some(error), ..finished(AttemptOutcome::Failed, to, scheduled_at, true) }
@@ -216,7 +222,9 @@ pub fn apply(head: &mut RunHead, entry: &Entry) {
         | EntryKind::StepCompleted { .. }
         | EntryKind::MailIntended { .. }
         | EntryKind::MailSettled { .. }
-        | EntryKind::OrderUpdated { .. } => {}
+        | EntryKind::OrderUpdated { .. }
+        | EntryKind::OrderIntended { .. }
+        | EntryKind::OrderSettled { .. } => {}
     }
 }
 

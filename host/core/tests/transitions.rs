@@ -153,6 +153,21 @@ fn snoozing_and_interruption_cost_no_attempt() {
 }
 
 #[test]
+fn what_is_held_back_from_outside_costs_no_attempt_and_says_why_it_waits() {
+    let mut life = Life::new(1);
+    life.attempt(at(0), held());
+    assert_eq!((life.head.state, life.head.attempt, life.head.scheduled_at), (RunState::Scheduled, 0, at(30_000)));
+    assert_eq!(life.head.error.as_ref().map(|error| error.message.as_ref()), Some("the mail server refuses us"));
+    life.attempt(at(30_000), Outcome::Completed { output: None });
+    assert_eq!((life.head.state, life.head.attempt), (RunState::Completed, 1));
+}
+
+fn held() -> Outcome {
+    let reason = "the mail server refuses us".to_owned();
+    Outcome::Held { delay: Duration::from_secs(30), reason, whole_job: true }
+}
+
+#[test]
 fn a_crash_of_the_engine_counts_and_goes_on_at_once() {
     let mut life = Life::new(2);
     for expected in [RunState::Available, RunState::Dead] {
@@ -166,7 +181,9 @@ fn a_crash_of_the_engine_counts_and_goes_on_at_once() {
 
 #[test]
 fn a_running_run_ends_cancelled_once_its_attempt_has_stopped() {
-    for outcome in [Outcome::Cancelled, Outcome::Interrupted, transient(), Outcome::Snoozed { delay: Duration::ZERO }] {
+    for outcome in
+        [Outcome::Cancelled, Outcome::Interrupted, transient(), Outcome::Snoozed { delay: Duration::ZERO }, held()]
+    {
         let mut life = Life::new(3);
         life.claim(at(0));
         let kind = transition::cancel(&life.head, "ordered twice").expect("running");
@@ -266,6 +283,7 @@ fn outcome(choice: u8) -> Outcome {
         2 => Outcome::Snoozed { delay: Duration::from_millis(700) },
         3 => Outcome::Interrupted,
         4 => Outcome::Cancelled,
+        5 => held(),
         _ => transient(),
     }
 }

@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
-use jobmill_core::journal::{EffectKey, Entry, EntryKind, LogLine, Memory, RememberedMail};
+use jobmill_core::journal::{EffectKey, Entry, EntryKind, LogLine, Memory, RememberedChange, RememberedMail};
 use jobmill_core::mail::{Mail, MailStatus};
 use jobmill_core::order::OrderPatch;
+use jobmill_core::suppression::{Suppression, SuppressionSource};
 use jobmill_core::{Clock, Entropy, EventId, JobId, Json, RunHead, Timestamp, limits};
 use jobmill_store::{Claimed, LeaseReference, RecordError, Store};
 
-use crate::patience::{is_passing_for_record, pause};
+use crate::mail_allowance::{MailAllowance, TooManyMails};
+use crate::patience::{is_passing, is_passing_for_record, patiently, pause};
 
 /// Why a step could not be begun or completed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +48,7 @@ pub struct AttemptContext {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    allowance: MailAllowance,
 }
 
 /// What an attempt leaves to be committed with its end.
@@ -88,7 +91,14 @@ impl AttemptContext {
             store,
             clock,
             entropy,
+            allowance: MailAllowance::default(),
         }
+    }
+
+    /// The same with what its job may send.
+    #[must_use]
+    pub fn with_mails(self, allowance: MailAllowance) -> Self {
+        Self { allowance, ..self }
     }
 
     /// The run: job, attempt, bounds and times.
@@ -159,9 +169,24 @@ impl AttemptContext {
         self.memory.mails.get(key)
     }
 
-    /// How many different mails the run has.
-    pub fn mails(&self) -> usize {
-        self.memory.mails.len()
+    /// The run is about to send a mail that it has not sent before.
+    pub fn allow_mail(&self) -> Result<(), TooManyMails> {
+        self.allowance.take(&self.head.job, self.memory.mails.len(), self.clock.now())
+    }
+
+    /// Why nothing is sent to this address; none when it may be.
+    pub async fn suppression(&self, address: &str) -> Result<Option<Suppression>, RecordError> {
+        Ok(self.store.suppression(address).await?)
+    }
+
+    /// Nothing is sent to this address any more: the mail server says that there is none. Durable when this returns.
+    pub async fn suppress_bounced(&self, address: &str, reply: &str) -> Result<(), RecordError> {
+        let (reason, at) = (Some(reply.to_owned()), self.clock.now());
+        // What a mail server was asked about is an address.
+        let Ok(suppression) = Suppression::new(address, reason, SuppressionSource::Bounce, at) else { return Ok(()) };
+        let suppress = || self.store.suppress(suppression.clone());
+        patiently(&*self.clock, is_passing, suppress).await?;
+        Ok(())
     }
 
     /// A mail is about to be handed to a mail server; durable when this returns.
@@ -192,9 +217,19 @@ impl AttemptContext {
         self.keep(EntryKind::MailSettled { key, status, reply: None, error })
     }
 
-    /// Whether an attempt of this run has made this change of an order.
-    pub fn has_updated_order(&self, key: &EffectKey) -> bool {
-        self.memory.orders.contains_key(key)
+    /// How this change of an order stands, if an attempt of this run has begun it.
+    pub fn remembered_change(&self, key: &EffectKey) -> Option<RememberedChange> {
+        self.memory.orders.get(key).copied()
+    }
+
+    /// An order outside of our own store is about to be changed; durable when this returns.
+    pub async fn intend_order(&mut self, key: EffectKey, order: String, patch: OrderPatch) -> Result<(), RecordError> {
+        self.record(EntryKind::OrderIntended { key, order, patch }).await
+    }
+
+    /// What became of a change that was intended; durable when this returns.
+    pub async fn settle_order(&mut self, key: EffectKey, error: Option<String>) -> Result<(), RecordError> {
+        self.record(EntryKind::OrderSettled { key, error }).await
     }
 
     /// Changes of orders that this attempt keeps for its end, oldest first: a read must show them.
@@ -257,8 +292,8 @@ impl AttemptContext {
 
     /// Remembers one more entry, if the journal has room for it.
     fn admit(&mut self, kind: EntryKind) -> Result<Entry, RecordError> {
-        // What has begun must be able to end: a mail's settlement and the end of the attempt always have room.
-        let closing = matches!(kind, EntryKind::MailSettled { .. });
+        // What has begun must be able to end: an effect's settlement and the end of the attempt always have room.
+        let closing = matches!(kind, EntryKind::MailSettled { .. } | EntryKind::OrderSettled { .. });
         let bytes = self.bytes + weight(&kind);
         let full = self.entries + CLOSING_ENTRIES >= limits::JOURNAL_ENTRIES || bytes > limits::JOURNAL_BYTES;
         if full && !closing {
@@ -272,7 +307,7 @@ impl AttemptContext {
     }
 }
 
-/// Entries of the journal that are left for what ends: a mail's settlement, a cancel, the attempt.
+/// Entries of the journal that are left for what ends: an effect's settlement, a cancel, the attempt.
 const CLOSING_ENTRIES: usize = 3;
 
 /// About how many bytes an entry takes in the journal.
@@ -285,10 +320,13 @@ fn weight(kind: &EntryKind) -> usize {
             let attachments: usize = message.attachments.iter().map(|attachment| attachment.content.len()).sum();
             message.text.len() + message.html.as_ref().map_or(0, String::len) + attachments
         }
-        EntryKind::OrderUpdated { patch, .. } => patch.metadata.as_ref().map_or(0, |change| change.as_str().len()),
+        EntryKind::OrderUpdated { patch, .. } | EntryKind::OrderIntended { patch, .. } => {
+            patch.metadata.as_ref().map_or(0, |change| change.as_str().len())
+        }
         EntryKind::Finished(finished) => finished.log.iter().map(|line| line.message.len()).sum(),
         EntryKind::Started(_)
         | EntryKind::MailSettled { .. }
+        | EntryKind::OrderSettled { .. }
         | EntryKind::CancelRequested { .. }
         | EntryKind::Cancelled { .. }
         | EntryKind::Requeued { .. } => 0,

@@ -40,6 +40,7 @@ impl LoadedJob {
             concurrency: self.job.concurrency.value.clone(),
             rate_limit: self.job.rate_limit.value.clone(),
             breaker: self.job.breaker.value,
+            held: None,
         }
     }
 }

@@ -9,9 +9,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use jobmill_core::job::JobOverrides;
+use jobmill_core::mail::InDoubt;
 use jobmill_core::time::Sleep;
 use jobmill_core::{Clock, Entropy, JobId, Timestamp};
-use jobmill_store::{Claimed, LeaseReference, Retention, Rules, Store, StoreError};
+use jobmill_store::{Claimed, Hold, JobRules, LeaseReference, Retention, Rules, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +50,8 @@ pub struct Settings {
     pub queues: BTreeMap<String, u32>,
     /// At most so many runs may wait, of all jobs.
     pub waiting: u32,
+    /// What happens to mails that may have been sent.
+    pub in_doubt: InDoubt,
 }
 
 /// Why the engine stopped, other than by being asked to.
@@ -106,6 +109,7 @@ impl Engine {
             concurrency: settings.concurrency,
             retention: settings.retention,
             waiting: settings.waiting,
+            in_doubt: settings.in_doubt,
             queues: Arc::new(settings.queues.clone()),
         };
         let maintenance =
@@ -175,6 +179,7 @@ impl Engine {
             attempts: JoinSet::new(),
             executed_sender,
             executed,
+            held: BTreeMap::new(),
             cancels: HashMap::new(),
             interrupted: CancellationToken::new(),
             claiming: None,
@@ -206,6 +211,13 @@ impl Engine {
 /// Work whose end is a wake.
 type Errand = BoxFuture<'static, Result<Wake, StoreError>>;
 
+/// An attempt's code has ended; its end is not on record yet.
+struct Executed {
+    lease: LeaseReference,
+    /// What keeps its job back.
+    held: Option<(JobId, Hold)>,
+}
+
 struct Shell {
     executor: Arc<Executor>,
     scheduler: Scheduler,
@@ -220,8 +232,10 @@ struct Shell {
     shutdown: CancellationToken,
     told_to_stop: bool,
     attempts: JoinSet<Result<LeaseReference, StoreError>>,
-    executed_sender: mpsc::Sender<LeaseReference>,
-    executed: mpsc::Receiver<LeaseReference>,
+    executed_sender: mpsc::Sender<Executed>,
+    executed: mpsc::Receiver<Executed>,
+    /// Jobs that something outside keeps back, as their attempts found.
+    held: BTreeMap<JobId, Hold>,
     cancels: HashMap<LeaseReference, CancellationToken>,
     interrupted: CancellationToken,
     claiming: Option<Errand>,
@@ -284,7 +298,7 @@ impl Shell {
             self.attempts.spawn(async move {
                 let ended = executor.execute(run, loaded, stop).await;
                 // Nobody listens only when the engine is gone, and then nobody needs the permit.
-                let _ = executed.send(lease).await;
+                let _ = executed.send(Executed { lease, held: ended.hold(executor.clock.now()) }).await;
                 executor.record(ended).await.map(|()| lease)
             });
         }
@@ -298,7 +312,7 @@ impl Shell {
             biased;
             claimed = run(&mut self.claiming) => wakes.push(claimed?),
             looked = run(&mut self.looking) => wakes.push(looked?),
-            Some(lease) = self.executed.recv() => wakes.push(Wake::Executed(lease)),
+            Some(executed) = self.executed.recv() => self.take_in(executed, wakes),
             Some(recorded) = self.attempts.join_next() => wakes.push(settle(&mut self.cancels, recorded)?),
             heard = self.changes.next() => wakes.push(wake_of(heard?)),
             Ok(()) = self.generation.changed() => {
@@ -308,19 +322,42 @@ impl Shell {
             () = self.shutdown.cancelled(), if !self.told_to_stop => {}
             () = &mut alarm.sleep => self.alarm = None,
         }
+        // A hold that is over makes way for the job's own limits.
+        let now = self.executor.clock.now();
+        if self.held.values().any(|hold| !hold.holds(now)) {
+            wakes.push(Wake::Catalog(self.rules()));
+        }
         Ok(())
     }
 
+    /// An attempt's code has ended. What it found keeping its job back holds the job's other runs too.
+    fn take_in(&mut self, executed: Executed, wakes: &mut Vec<Wake>) {
+        if let Some((job, hold)) = executed.held {
+            if self.held.get(&job).is_none_or(|earlier| !earlier.holds(hold.since)) {
+                tracing::warn!(%job, until = %hold.until, reason = hold.reason, "the job is held back");
+            }
+            self.held.insert(job, hold);
+            wakes.push(Wake::Catalog(self.rules()));
+        }
+        wakes.push(Wake::Executed(executed.lease));
+    }
+
     /// What can be run, and under which limits.
-    fn rules(&self) -> Arc<Rules> {
-        let jobs = self.loaded.all_serving().map(|loaded| (loaded.job.id.clone(), loaded.rules())).collect();
-        Arc::new(Rules { jobs, queues: self.queues.clone() })
+    fn rules(&mut self) -> Arc<Rules> {
+        let now = self.executor.clock.now();
+        self.held.retain(|_, hold| hold.holds(now));
+        let jobs = self.loaded.all_serving().map(|loaded| {
+            let id = loaded.job.id.clone();
+            let held = self.held.get(&id).cloned();
+            (id, JobRules { held, ..loaded.rules() })
+        });
+        Arc::new(Rules { jobs: jobs.collect(), queues: self.queues.clone() })
     }
 
     /// Whatever else has become known by now, so that one step takes in all of it.
     fn gather(&mut self, wakes: &mut Vec<Wake>) -> Result<(), StoreError> {
-        while let Ok(lease) = self.executed.try_recv() {
-            wakes.push(Wake::Executed(lease));
+        while let Ok(executed) = self.executed.try_recv() {
+            self.take_in(executed, wakes);
         }
         while let Some(recorded) = self.attempts.try_join_next() {
             wakes.push(settle(&mut self.cancels, recorded)?);

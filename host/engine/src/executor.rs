@@ -7,11 +7,12 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use jobmill_core::journal::{EntryKind, Finished};
 use jobmill_core::time::unit_interval;
-use jobmill_core::{Clock, Entropy, FailureKind, Outcome, RunHead, RunState, Timestamp, transition};
-use jobmill_store::{Claim, Claimed, LeaseReference, RecordError, Room, Store, StoreError};
+use jobmill_core::{Clock, Entropy, FailureKind, JobId, Outcome, RunHead, RunState, Timestamp, limits, transition};
+use jobmill_store::{Claim, Claimed, Hold, LeaseReference, RecordError, Room, Store, StoreError};
 
 use crate::attempt::{AttemptContext, Remainder};
 use crate::catalog::LoadedJob;
+use crate::mail_allowance::{MailAllowance, MailBudgets};
 use crate::patience::{is_passing, is_passing_for_record, patiently};
 use crate::runner::Stop;
 use crate::scheduler::Wake;
@@ -21,6 +22,7 @@ pub struct Executor {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    budgets: Arc<MailBudgets>,
 }
 
 /// An attempt whose code has ended and whose end is not on record yet.
@@ -31,10 +33,19 @@ pub struct Ended {
     remainder: Remainder,
 }
 
+impl Ended {
+    /// What keeps every run of the job back, as this attempt found at `now`.
+    pub(crate) fn hold(&self, now: Timestamp) -> Option<(JobId, Hold)> {
+        let Outcome::Held { delay, reason, whole_job: true } = &self.outcome else { return None };
+        let hold = Hold { since: now, until: now.after((*delay).min(limits::DELAY_MAX)), reason: reason.clone() };
+        Some((self.head.job.clone(), hold))
+    }
+}
+
 impl Executor {
     /// An executor over a store.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { store, clock, entropy }
+        Self { store, clock, entropy, budgets: Arc::default() }
     }
 
     /// Carries out `Decision::Claim`; answers the wake for it, or why the store can't go on.
@@ -87,7 +98,8 @@ impl Executor {
     pub async fn execute(&self, claimed: Claimed, loaded: Arc<LoadedJob>, stop: Stop) -> Ended {
         let head = claimed.head.clone();
         let context =
-            AttemptContext::new(claimed, Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.entropy));
+            AttemptContext::new(claimed, Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.entropy))
+                .with_mails(MailAllowance::of(&loaded.job, &self.budgets));
         let running = loaded.runner.run(context, loaded.job.timeout.value, stop);
         let (outcome, remainder) = match AssertUnwindSafe(running).catch_unwind().await {
             Ok((outcome, context)) => (outcome, context.into_remainder()),

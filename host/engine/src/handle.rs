@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jobmill_core::mail::{InDoubt, InDoubtChoice};
 use jobmill_core::order::Order;
+use jobmill_core::suppression::Suppression;
 use jobmill_core::transition::Refused;
 use jobmill_core::{Clock, Entropy, JobId, Json, RunHead, RunId, RunState, Timestamp};
 use jobmill_store::{
-    BulkOutcome, Change, DeadFilter, Forget, Forgotten, JobControl, Pause, Pruned, Query, QueueChange, QueueControl,
-    Retention, RunFilter, RunRecord, Store, StoreError,
+    BulkOutcome, Change, DeadFilter, Doubts, Forget, Forgotten, JobControl, MailInDoubt, Pause, Pruned, Query,
+    QueueChange, QueueControl, Retention, RunFilter, RunRecord, Store, StoreError, Suppressed,
 };
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +32,9 @@ pub enum ChangeError {
     /// Its state does not allow it.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// It may have sent a mail, and nobody has said whether it did.
+    #[error(transparent)]
+    MailInDoubt(#[from] MailInDoubt),
     /// The store can't take it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -48,6 +53,7 @@ pub struct Handle {
     pub(crate) concurrency: usize,
     pub(crate) retention: Retention,
     pub(crate) waiting: u32,
+    pub(crate) in_doubt: InDoubt,
     pub(crate) queues: Arc<BTreeMap<String, u32>>,
 }
 
@@ -110,14 +116,31 @@ impl Handle {
         Ok(stopped.map_or(head, |record| record.run.head))
     }
 
-    /// Puts a dead or cancelled run back; attempts start anew.
-    pub async fn retry(&self, run: RunId) -> Result<RunHead, ChangeError> {
+    /// Puts a dead or cancelled run back; attempts start anew. Where mails in doubt are parked, a run that has any needs a
+    /// choice.
+    pub async fn retry(&self, run: RunId, choice: Option<InDoubtChoice>) -> Result<RunHead, ChangeError> {
         let record = self.store.run(run).await?.ok_or(ChangeError::UnknownRun(run))?;
+        let can_be_put_back = matches!(record.run.head.state, RunState::Dead | RunState::Cancelled);
+        if self.doubts(choice) == Doubts::Refuse && can_be_put_back {
+            let mails = self.store.mails_in_doubt(run).await?;
+            if !mails.is_empty() {
+                return Err(MailInDoubt { run, mails }.into());
+            }
+        }
         let catalog = self.catalog.load();
         let max_attempts =
             catalog.serving(&record.run.head.job).map_or(record.run.head.max_attempts, |it| it.job.max_attempts());
         let now = self.clock.now();
-        changed(run, self.store.requeue(run, max_attempts, now, now).await?)
+        changed(run, self.store.requeue(run, max_attempts, now, choice, now).await?)
+    }
+
+    /// What is to become of the mails in doubt of runs that are put back with this choice.
+    fn doubts(&self, choice: Option<InDoubtChoice>) -> Doubts {
+        match (choice, self.in_doubt) {
+            (Some(choice), _) => Doubts::Decide(choice),
+            (None, InDoubt::Park) => Doubts::Refuse,
+            (None, InDoubt::Resend) => Doubts::Leave,
+        }
     }
 
     /// Enqueues a new run with the payload of `run`, or another one.
@@ -134,14 +157,15 @@ impl Handle {
         self.store.cancel_many(filter, reason, dry, self.clock.now()).await
     }
 
-    /// Puts dead runs back, spread evenly over `spread`.
+    /// Puts dead runs back, spread evenly over `spread`. Where mails in doubt are parked, runs that have any need a choice.
     pub async fn requeue_many(
         &self,
         filter: DeadFilter,
         spread: Duration,
+        choice: Option<InDoubtChoice>,
         dry: bool,
     ) -> Result<BulkOutcome, StoreError> {
-        self.store.requeue_many(filter, spread, dry, self.clock.now()).await
+        self.store.requeue_many(filter, spread, self.doubts(choice), dry, self.clock.now()).await
     }
 
     /// Puts dead runs aside for good.
@@ -172,6 +196,16 @@ impl Handle {
     /// Empties the e-mail log; answers how many mails it showed.
     pub async fn clear_mail(&self) -> Result<usize, StoreError> {
         self.store.clear_mail().await
+    }
+
+    /// Stops mail to an address.
+    pub async fn suppress(&self, suppression: Suppression) -> Result<Suppressed, StoreError> {
+        self.store.suppress(suppression).await
+    }
+
+    /// Lets an address get mail again; none when it got mail all along.
+    pub async fn lift_suppression(&self, address: String) -> Result<Option<Suppression>, StoreError> {
+        self.store.lift_suppression(address).await
     }
 
     /// How long final runs are kept.

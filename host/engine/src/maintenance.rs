@@ -1,4 +1,5 @@
-//! What is done to the store from time to time: final runs whose time is over are taken out.
+//! What is done to the store from time to time: final runs whose time is over are taken out, and mails
+//! out of the e-mail log.
 //! It gives no space back on the disk; the store does that by itself, as less and less of its oldest records counts.
 
 use std::sync::Arc;
@@ -29,8 +30,10 @@ impl Maintenance {
             // Begun before the round: from start to start, however long one takes.
             let pause = self.clock.sleep(PAUSE);
             match prune(&*self.store, self.retention, self.clock.now()).await {
-                Ok(Pruned { runs: 0, events: 0, .. }) => {}
-                Ok(Pruned { runs, events, .. }) => tracing::info!(runs, events, "pruned what was kept long enough"),
+                Ok(Pruned { runs: 0, events: 0, mails: 0, .. }) => {}
+                Ok(Pruned { runs, events, mails, .. }) => {
+                    tracing::info!(runs, events, mails, "pruned what was kept long enough");
+                }
                 Err(error) if is_passing(&error) => tracing::debug!(%error, "not pruned this time"),
                 Err(error) => {
                     tracing::error!(%error, "nothing is pruned until a restart");
@@ -46,9 +49,10 @@ impl Maintenance {
 pub async fn prune(store: &dyn Store, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError> {
     let mut all = Pruned::default();
     loop {
-        let Pruned { runs, events, more } = store.prune(retention, now).await?;
+        let Pruned { runs, events, mails, more } = store.prune(retention, now).await?;
         all.runs += runs;
         all.events += events;
+        all.mails += mails;
         if !more {
             return Ok(all);
         }

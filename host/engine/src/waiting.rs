@@ -69,6 +69,9 @@ fn blocked(
         Blocker::QueuePaused(pause) => {
             ("queue-paused", format!("the queue {queue} is paused by {} since {}", pause.by, pause.at), None)
         }
+        Blocker::Held(hold) => {
+            ("breaker", format!("{job} is held back since {}: {}", hold.since, hold.reason), Some(hold.until))
+        }
         Blocker::Breaker(Some(until)) => {
             ("breaker", format!("too many attempts of {job} failed: none begins for a while"), Some(*until))
         }

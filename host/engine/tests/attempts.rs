@@ -46,13 +46,50 @@ async fn attempts_come_after_one_and_two_seconds_and_then_the_run_is_dead() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_one_run_back_for_no_fault_of_its_own_keeps_the_job_back_and_costs_no_attempt() {
+    let mut mill = Mill::start();
+    let reason = "the mail server refuses us: 535".to_owned();
+    mill.script.outcome(Outcome::Held { delay: 30 * SECOND, reason, whole_job: true });
+    let first = mill.enqueue().await;
+    let held = mill.until(first, RunState::Scheduled).await;
+    assert_eq!(held.attempt, 0);
+    assert_eq!(held.error.expect("told").message.as_ref(), "the mail server refuses us: 535");
+
+    let second = mill.enqueue().await;
+    let waiting = mill.handle.waiting_for(&mill.record(second).await.run.head).await.expect("readable");
+    let waiting = waiting.expect("it waits");
+    assert_eq!(waiting.kind, "breaker");
+    assert!(waiting.detail.contains("the mail server refuses us: 535"), "{}", waiting.detail);
+    assert_eq!(waiting.until, Some(held.scheduled_at));
+
+    mill.clock.advance(30 * SECOND);
+    for run in [first, second] {
+        let record = mill.finished(run).await;
+        assert_eq!((record.run.head.state, record.run.head.attempt), (RunState::Completed, 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_one_run_back_alone_lets_the_others_go_on() {
+    let mut mill = Mill::start();
+    let reason = "shop.example asks to slow down".to_owned();
+    mill.script.outcome(Outcome::Held { delay: 30 * SECOND, reason, whole_job: false });
+    let first = mill.enqueue().await;
+    mill.until(first, RunState::Scheduled).await;
+    let second = mill.enqueue().await;
+    assert_eq!(mill.finished(second).await.run.head.state, RunState::Completed);
+    mill.clock.advance(30 * SECOND);
+    assert_eq!(mill.finished(first).await.run.head.state, RunState::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dead_run_completes_after_it_is_put_back() {
     let mill = Mill::start();
     mill.script.fail(FailureKind::Permanent);
     let run = mill.enqueue().await;
     assert_eq!(mill.finished(run).await.run.head.state, RunState::Dead);
     let filter = DeadFilter { ids: Some(vec![run]), ..DeadFilter::default() };
-    let outcome = mill.handle.requeue_many(filter, Duration::ZERO, false).await.expect("requeued");
+    let outcome = mill.handle.requeue_many(filter, Duration::ZERO, None, false).await.expect("requeued");
     assert_eq!(outcome.changed, [run]);
     let record = watchdog(async {
         loop {

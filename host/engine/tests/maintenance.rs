@@ -29,7 +29,7 @@ async fn until_gone(mill: &Mill, run: RunId) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_goes_when_the_time_of_its_state_is_over_and_no_other() {
-    let retention = Retention { completed: Some(2 * DAY), cancelled: None, dead: Some(5 * DAY) };
+    let retention = Retention { completed: Some(2 * DAY), cancelled: None, dead: Some(5 * DAY), mail: None };
     let mill = Mill::keeping(retention);
     let first = mill.enqueue().await;
     mill.finished(first).await;

@@ -24,7 +24,7 @@ fn job() -> (JobId, Version) {
 /// One job, without limits.
 fn rules() -> Arc<Rules> {
     let (job, version) = job();
-    let unlimited = JobRules { version, concurrency: Vec::new(), rate_limit: None, breaker: None };
+    let unlimited = JobRules::new(version);
     Arc::new(Rules { jobs: BTreeMap::from([(job, unlimited)]), queues: BTreeMap::new() })
 }
 

@@ -172,7 +172,7 @@ fn measure<M: Measurement<Value = Duration>>(clock: fn() -> M, unit: &str, compo
     let bench = runtime.block_on(Bench::start(component.to_owned()));
     let (outcome, context) = runtime.block_on(bench.attempt(bench.context()));
     assert!(matches!(outcome, Outcome::Completed { output: Some(_) }), "the job does its work: {outcome:?}");
-    assert_eq!(context.mails(), 1, "the mail is captured");
+    assert!(!context.into_remainder().entries.is_empty(), "the mail is captured");
     let mut criterion = Criterion::default().with_measurement(clock()).configure_from_args();
     let mut group = criterion.benchmark_group("attempt");
     group.throughput(Throughput::Elements(1));

@@ -17,8 +17,8 @@ mod state;
 mod stopped;
 mod ticker;
 
-pub use capability::email::InDoubt;
 pub use compile::{compile, confine};
 pub use compiler::Compiler;
 pub use engine::AddressSpace;
+pub use jobmill_core::mail::InDoubt;
 pub use runtime::{Runtime, RuntimeError, RuntimeSettings};

@@ -48,6 +48,9 @@ pub(crate) fn of_error(error: &wasmtime::Error, last_words: Option<&str>) -> Out
     if matches!(stopped, Some(Stopped::Record(RecordError::LeaseLost(_)))) || error.is::<PoolConcurrencyLimitError>() {
         return Outcome::Interrupted;
     }
+    if let Some(Stopped::Held(hold)) = stopped {
+        return Outcome::Held { delay: hold.delay, reason: hold.reason.clone(), whole_job: hold.whole_outlet };
+    }
     let (kind, message) = cause(error);
     // All panics of a language are one trap. What was said before it tells them apart, for people and for groups.
     let message = match last_words {
@@ -87,7 +90,7 @@ fn gave_up(error: &wasmtime::Error) -> bool {
 
 fn kind_of_stop(stopped: &Stopped) -> FailureKind {
     match stopped {
-        Stopped::Record(RecordError::Order(_)) => FailureKind::Transient,
+        Stopped::Record(RecordError::Order(_)) | Stopped::Held(_) => FailureKind::Transient,
         Stopped::Record(RecordError::LeaseLost(_) | RecordError::Store(_)) => FailureKind::Host,
         Stopped::Describing => FailureKind::Denied,
         Stopped::Record(RecordError::JournalFull)

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jobmill_backends::{Mailer, Orders};
+use jobmill_core::mail::InDoubt;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::bindings::since_0_1;
-use crate::capability::email::InDoubt;
 use crate::compiler::{Child, Compiler};
 use crate::engine;
 use crate::state::HostState;

@@ -47,6 +47,9 @@ pub(crate) enum Stopped {
         /// What is wrong.
         reason: String,
     },
+    /// Mail is kept back, through no fault of the job's.
+    #[error("{}", .0.reason)]
+    Held(jobmill_backends::Hold),
     /// The journal took no more.
     #[error(transparent)]
     Record(#[from] RecordError),

@@ -6,13 +6,15 @@ use std::any::Any;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jobmill_engine::{ChangeError, EnqueueError, PayloadProblem, RerunError};
-use jobmill_store::StoreError;
+use jobmill_engine::{ChangeError, EnqueueError, PayloadProblem, ReleaseError, RerunError};
+use jobmill_store::{NotReleased, StoreError};
 use serde::Serialize;
 
 /// What went wrong, by its stable name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
+    AddressNotAllowed,
+    AddressSuppressed,
     BodyTooLarge,
     BodyUnreadable,
     EmptyFilter,
@@ -20,8 +22,10 @@ pub(crate) enum Code {
     ForbiddenOrigin,
     IdempotencyConflict,
     Internal,
+    InvalidAddress,
     InvalidMember,
     InvalidParameter,
+    MailInDoubt,
     MailUnbuildable,
     MalformedJson,
     MethodNotAllowed,
@@ -29,11 +33,13 @@ pub(crate) enum Code {
     NotFound,
     NotReady,
     PayloadInvalid,
+    ReleaseNotConfigured,
     StoreDamaged,
     StoreFull,
     StoreUnavailable,
     Timeout,
     TooManyWaiting,
+    UnknownAttachment,
     UnknownEvent,
     UnknownJob,
     UnknownMail,
@@ -42,6 +48,7 @@ pub(crate) enum Code {
     UnknownParameter,
     UnknownQueue,
     UnknownRun,
+    UnknownSuppression,
     UnsupportedMediaType,
     WrongState,
     WrongType,
@@ -51,6 +58,8 @@ impl Code {
     /// The table: the stable name, the status, the title.
     fn row(self) -> (&'static str, StatusCode, &'static str) {
         match self {
+            Self::AddressNotAllowed => ("address-not-allowed", StatusCode::CONFLICT, "Address not allowed"),
+            Self::AddressSuppressed => ("address-suppressed", StatusCode::CONFLICT, "Address suppressed"),
             Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
             Self::BodyUnreadable => ("body-unreadable", StatusCode::BAD_REQUEST, "Body unreadable"),
             Self::EmptyFilter => ("empty-filter", StatusCode::BAD_REQUEST, "Empty filter"),
@@ -58,8 +67,10 @@ impl Code {
             Self::ForbiddenOrigin => ("forbidden-origin", StatusCode::FORBIDDEN, "Forbidden origin"),
             Self::IdempotencyConflict => ("idempotency-conflict", StatusCode::CONFLICT, "Key used for another request"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
+            Self::InvalidAddress => ("invalid-address", StatusCode::BAD_REQUEST, "Invalid address"),
             Self::InvalidMember => ("invalid-member", StatusCode::BAD_REQUEST, "Invalid member"),
             Self::InvalidParameter => ("invalid-parameter", StatusCode::BAD_REQUEST, "Invalid parameter"),
+            Self::MailInDoubt => ("mail-in-doubt", StatusCode::CONFLICT, "Mail in doubt"),
             Self::MailUnbuildable => ("mail-unbuildable", StatusCode::INTERNAL_SERVER_ERROR, "Mail can't be built"),
             Self::MalformedJson => ("malformed-json", StatusCode::BAD_REQUEST, "Malformed JSON"),
             Self::MethodNotAllowed => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
@@ -67,11 +78,13 @@ impl Code {
             Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "Not found"),
             Self::NotReady => ("not-ready", StatusCode::SERVICE_UNAVAILABLE, "Not ready"),
             Self::PayloadInvalid => ("payload-invalid", StatusCode::UNPROCESSABLE_ENTITY, "Payload invalid"),
+            Self::ReleaseNotConfigured => ("release-not-configured", StatusCode::CONFLICT, "Release not configured"),
             Self::StoreDamaged => ("store-damaged", StatusCode::INTERNAL_SERVER_ERROR, "Store damaged"),
             Self::StoreFull => ("store-full", StatusCode::INSUFFICIENT_STORAGE, "No room on the disk"),
             Self::StoreUnavailable => ("store-unavailable", StatusCode::SERVICE_UNAVAILABLE, "Store unavailable"),
             Self::Timeout => ("timeout", StatusCode::REQUEST_TIMEOUT, "Timeout"),
             Self::TooManyWaiting => ("too-many-waiting", StatusCode::TOO_MANY_REQUESTS, "Too many runs wait"),
+            Self::UnknownAttachment => ("unknown-attachment", StatusCode::NOT_FOUND, "Unknown attachment"),
             Self::UnknownEvent => ("unknown-event", StatusCode::NOT_FOUND, "Unknown event"),
             Self::UnknownJob => ("unknown-job", StatusCode::NOT_FOUND, "Unknown job"),
             Self::UnknownMail => ("unknown-mail", StatusCode::NOT_FOUND, "Unknown mail"),
@@ -80,6 +93,7 @@ impl Code {
             Self::UnknownParameter => ("unknown-parameter", StatusCode::BAD_REQUEST, "Unknown parameter"),
             Self::UnknownQueue => ("unknown-queue", StatusCode::NOT_FOUND, "Unknown queue"),
             Self::UnknownRun => ("unknown-run", StatusCode::NOT_FOUND, "Unknown run"),
+            Self::UnknownSuppression => ("unknown-suppression", StatusCode::NOT_FOUND, "Unknown suppression"),
             Self::UnsupportedMediaType => {
                 ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
             }
@@ -222,8 +236,22 @@ impl From<ChangeError> for Problem {
         match error {
             ChangeError::UnknownRun(_) => Self::new(Code::UnknownRun, error.to_string()),
             ChangeError::Refused(_) => Self::new(Code::WrongState, error.to_string()),
+            ChangeError::MailInDoubt(_) => Self::new(Code::MailInDoubt, error.to_string()),
             ChangeError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<ReleaseError> for Problem {
+    fn from(error: ReleaseError) -> Self {
+        let code = match error {
+            ReleaseError::Store(error) => return error.into(),
+            ReleaseError::NotReleased(NotReleased::UnknownMail(_)) => Code::UnknownMail,
+            ReleaseError::NotReleased(_) => Code::WrongState,
+            ReleaseError::NotAllowed(_) => Code::AddressNotAllowed,
+            ReleaseError::Suppressed(_) => Code::AddressSuppressed,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

@@ -14,7 +14,7 @@ mod write_timeout;
 
 pub use api::SettingsView;
 pub use listener::serve;
-pub use settings::{DevelopmentFaults, FaultKind, RawMail, ServerSettings};
+pub use settings::{Alarm, Alarms, DevelopmentFaults, FaultKind, RawMail, ServerSettings};
 
 use std::net::IpAddr;
 use std::sync::Arc;

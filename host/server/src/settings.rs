@@ -1,13 +1,31 @@
 //! What the server needs beside the engine's `Handle`, handed in by whoever composes the binary.
-//! It names no mail library and no backend: they come as a function and a trait.
+//! It names no mail library and no backend: they come as a function and traits.
 
 use std::sync::Arc;
 
+use jobmill_core::Timestamp;
 use jobmill_core::mail::Mail;
-use serde::Deserialize;
+use jobmill_engine::MailOutlet;
+use serde::{Deserialize, Serialize};
 
 /// Builds the bytes of a mail as they went, or would go, over the wire; an error is a sentence for people.
 pub type RawMail = Arc<dyn Fn(&Mail) -> Result<Vec<u8>, String> + Send + Sync>;
+
+/// Something that an operator has to see to, before work goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Alarm {
+    /// What is concerned, such as `mail`.
+    pub kind: &'static str,
+    /// What is wrong, for people.
+    pub detail: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it is tried again.
+    pub next_try: Timestamp,
+}
+
+/// What is wrong just now, at the time that is handed in; empty while all is well.
+pub type Alarms = Arc<dyn Fn(Timestamp) -> Vec<Alarm> + Send + Sync>;
 
 /// Which kind of failure is made to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -33,6 +51,10 @@ pub trait DevelopmentFaults: Send + Sync {
 pub struct ServerSettings {
     /// Serves `GET /api/v1/mail/{id}/raw`.
     pub raw_mail: RawMail,
+    /// Serves `POST /api/v1/mail/{id}/release`; none where the configuration lets no captured mail leave.
+    pub mail_outlet: Option<Arc<dyn MailOutlet>>,
+    /// Shown in `GET /api/v1/stats` and on top of the pages.
+    pub alarms: Alarms,
     /// Serves `POST …/faults`; none in production, where these routes do not exist.
     pub faults: Option<Arc<dyn DevelopmentFaults>>,
 }

@@ -38,6 +38,8 @@ pub(crate) enum Step {
 pub(crate) struct Commit<'index> {
     /// What is durable, and what was claimed.
     pub(crate) index: &'index Index,
+    /// Reads what is durable; none while the log is being opened again.
+    pub(crate) reader: Option<Arc<dyn LogReader>>,
     /// What the commands so far touch.
     pub(crate) touched: Touched,
     /// Claims that are not written yet. Whatever writes about such a run takes its start along.
@@ -249,6 +251,7 @@ impl Committer {
         };
         let mut commit = Commit {
             index: &shared.index,
+            reader: shared.reader.clone(),
             touched: Touched::default(),
             starts,
             writes: Vec::with_capacity(batch.len()),
@@ -355,6 +358,7 @@ impl Committer {
                 tracing::info!("the store is open again");
                 let mut shared = self.write();
                 index.set_rules(&shared.index.rules());
+                index.mails.keep_captured(shared.index.mails.captured_most());
                 (shared.reader, shared.notes) = (Some(log.reader()), Some(log.notes()));
                 shared.index = index;
                 shared.refusing = None;

@@ -28,6 +28,7 @@ pub mod operations;
 mod play;
 pub mod schedules;
 mod subject;
+pub mod suppressions;
 pub mod waiting;
 
 pub use law::{Observed, check, observe};
@@ -118,6 +119,19 @@ macro_rules! conformance {
                 pages_of_mails_have_no_gap_and_no_repeat
                 a_filter_names_mails_by_each_of_its_members
                 a_cleared_log_is_empty_and_fills_again
+                a_mail_that_was_kept_long_enough_is_shown_no_more
+                a_mail_is_in_doubt_while_its_end_is_not_known
+                what_an_operator_decides_of_a_mail_in_doubt_goes_with_the_requeue
+                many_runs_with_mails_in_doubt_are_put_back_only_as_decided
+                a_captured_mail_leaves_once_and_is_on_the_record
+                no_mail_leaves_while_its_run_is_under_way
+            }
+            suppressions {
+                an_address_gets_no_mail_until_it_is_lifted
+                who_said_it_first_stays_and_a_later_reason_counts
+                pages_of_suppressions_have_no_gap_and_no_repeat
+                a_forgotten_address_still_gets_no_mail
+                a_suppression_goes_along_to_another_store
             }
             limits {
                 a_job_has_no_more_runs_at_once_than_its_limit

@@ -1,6 +1,8 @@
-//! What is kept beside the runs: what operators said of queues and jobs, and how far each schedule has come.
+//! What is kept beside the runs: what operators said of queues and jobs, how far each schedule has come, and which
+//! addresses get no mail.
 //! It decides nothing; the index keeps the newest of each, and flow control goes by it.
 
+use jobmill_core::suppression::{AddressDigest, Suppression};
 use jobmill_core::{JobId, RunId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,10 @@ pub enum Control {
     },
     /// How far a schedule has come.
     Schedule(Schedule),
+    /// An address that gets no mail.
+    Suppression(Suppression),
+    /// An address that gets mail again. It takes back what was said before it, and counts for nothing itself.
+    SuppressionLifted(AddressDigest),
 }
 
 /// How far a schedule of a job has come: what was due up to a time has been seen to.
@@ -52,6 +58,8 @@ pub enum ControlKey {
     Job(JobId),
     /// A schedule, by job and expression.
     Schedule(JobId, String),
+    /// An address that gets no mail.
+    Suppression(AddressDigest),
 }
 
 impl Control {
@@ -61,6 +69,9 @@ impl Control {
             Self::Queue { name, .. } => ControlKey::Queue(name.clone()),
             Self::Job { job, .. } => ControlKey::Job(job.clone()),
             Self::Schedule(schedule) => ControlKey::Schedule(schedule.job.clone(), schedule.cron.clone()),
+            Self::Suppression(Suppression { digest, .. }) | Self::SuppressionLifted(digest) => {
+                ControlKey::Suppression(*digest)
+            }
         }
     }
 }

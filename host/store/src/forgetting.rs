@@ -4,9 +4,11 @@
 use jobmill_core::flow::Pointer;
 use jobmill_core::journal::{Entry, EntryKind, Memory};
 use jobmill_core::order::Order;
+use jobmill_core::suppression::{AddressDigest, Suppression, SuppressionSource};
 use jobmill_core::{EventId, Json, RunId, RunState};
 use serde_json::Value;
 
+use crate::control::Control;
 use crate::log::Record;
 use crate::store::StoreError;
 
@@ -32,6 +34,8 @@ pub struct Forgotten {
     pub events: usize,
     /// Orders of the embedded book whose customer was blanked.
     pub orders: usize,
+    /// Suppressions whose address was dropped: the address still gets no mail.
+    pub suppressions: usize,
     /// Runs that carry it and are under way: they stay, and are to be forgotten once they have ended.
     pub running: Vec<RunId>,
 }
@@ -39,10 +43,42 @@ pub struct Forgotten {
 /// What was found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    pub(crate) runs: Vec<RunId>,
+    pub(crate) runs: Vec<FoundRun>,
     pub(crate) events: Vec<EventId>,
     pub(crate) orders: Vec<Order>,
+    pub(crate) suppressions: Vec<AddressDigest>,
     pub(crate) forgotten: Forgotten,
+}
+
+/// A run that waits or has ended, and what it adds to what is told.
+#[derive(Debug, Clone)]
+pub(crate) struct FoundRun {
+    pub(crate) run: RunId,
+    /// It waits for enqueues to be quiet, and may take in another payload.
+    pub(crate) may_change: bool,
+    mails: usize,
+    is_dead: bool,
+}
+
+/// Why a run that was found stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// It has begun since.
+    UnderWay,
+    /// It has taken in another payload since, and carries nothing of it any more.
+    Changed,
+}
+
+impl Forgotten {
+    /// A run that was found stays: it is not counted, and named if it is under way.
+    pub(crate) fn leave(&mut self, found: &FoundRun, kept: Kept) {
+        self.runs -= 1;
+        self.mails -= found.mails;
+        self.dead -= usize::from(found.is_dead);
+        if kept == Kept::UnderWay {
+            self.running.push(found.run);
+        }
+    }
 }
 
 impl Found {
@@ -56,10 +92,12 @@ impl Found {
                     self.forgotten.running.push(*run);
                     return Ok(());
                 }
+                let (mails, is_dead) = (Memory::of(entries).mails.len(), state == RunState::Dead);
                 self.forgotten.runs += 1;
-                self.forgotten.mails += Memory::of(entries).mails.len();
-                self.forgotten.dead += usize::from(state == RunState::Dead);
-                self.runs.push(*run);
+                self.forgotten.mails += mails;
+                self.forgotten.dead += usize::from(is_dead);
+                let may_change = waits_for_quiet(entries);
+                self.runs.push(FoundRun { run: *run, may_change, mails, is_dead });
             }
             Record::Event { reference, data, .. } if what.concerns_document(data)? => {
                 self.forgotten.events += 1;
@@ -69,6 +107,10 @@ impl Found {
                 self.forgotten.orders += 1;
                 self.orders.push(order.clone());
             }
+            Record::Control(Control::Suppression(suppression)) if what.concerns_suppression(suppression) => {
+                self.forgotten.suppressions += 1;
+                self.suppressions.push(suppression.digest);
+            }
             _ => {}
         }
         Ok(())
@@ -76,7 +118,8 @@ impl Found {
 }
 
 impl Forget {
-    fn concerns_run(&self, entries: &[Entry]) -> Result<bool, StoreError> {
+    /// Whether a run with this journal carries it.
+    pub(crate) fn concerns_run(&self, entries: &[Entry]) -> Result<bool, StoreError> {
         for entry in entries {
             if let EntryKind::Enqueued(enqueued) = &entry.kind
                 && self.concerns_document(&enqueued.payload)?
@@ -105,12 +148,40 @@ impl Forget {
         Ok(at_pointer || self.email.as_ref().is_some_and(|email| in_value(&document, email)))
     }
 
-    fn concerns_order(&self, order: &Order) -> bool {
+    /// Whether the order is of this customer.
+    pub(crate) fn concerns_order(&self, order: &Order) -> bool {
         let Some(email) = &self.email else { return false };
         carries(&order.customer_email, email)
             || order.customer_name.as_ref().is_some_and(|name| carries(name, email))
             || carries(order.metadata.as_str(), email)
     }
+
+    fn concerns_suppression(&self, suppression: &Suppression) -> bool {
+        self.email.as_ref().is_some_and(|email| without(suppression, email) != *suppression)
+    }
+}
+
+/// Who said it is not known any more.
+const FORGOTTEN: &str = "somebody who was forgotten";
+
+/// The suppression without what carries an address: it goes on by its digest.
+pub(crate) fn without(suppression: &Suppression, email: &str) -> Suppression {
+    let other = |text: &String| !carries(text, email);
+    let source = match &suppression.source {
+        SuppressionSource::Operator(by) if carries(by, email) => SuppressionSource::Operator(FORGOTTEN.to_owned()),
+        source => source.clone(),
+    };
+    Suppression {
+        address: suppression.address.clone().filter(other),
+        reason: suppression.reason.clone().filter(other),
+        source,
+        ..suppression.clone()
+    }
+}
+
+fn waits_for_quiet(entries: &[Entry]) -> bool {
+    let [Entry { kind: EntryKind::Enqueued(enqueued), .. }] = entries else { return false };
+    enqueued.terms.as_ref().is_some_and(|terms| terms.debounce.is_some())
 }
 
 /// The order without its customer.

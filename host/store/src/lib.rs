@@ -13,6 +13,7 @@ mod forgetting;
 mod index;
 mod log;
 mod log_store;
+mod mailing;
 mod memory;
 pub mod portable;
 mod query;
@@ -23,14 +24,15 @@ mod store;
 pub use checked::Checked;
 pub use committer::Committer;
 pub use control::{Control, ControlKey, Schedule};
-pub use flow::{Blocker, JobControl, JobRules, Pause, QueueControl, Rules};
+pub use flow::{Blocker, Hold, JobControl, JobRules, Pause, QueueControl, Rules};
 pub use forgetting::{Forget, Forgotten};
 pub use log::{Log, LogError, LogOpener, LogReader, Notes, Place, Record, Space};
 pub use log_store::LogStore;
+pub use mailing::{Doubts, MailInDoubt, NotReleased, Release, Settlement, Suppressed};
 pub use memory::{Kept, MemoryLog};
 pub use query::{
-    Counts, Cursor, DeadFilter, DeadGroup, EventRecord, Export, JobFlowView, MailFilter, MailSummary, MailView, Page,
-    Query, QueueView, RunFilter, RunRecord, WaitingCause, WaitingFor,
+    Counts, Cursor, CursorError, DeadFilter, DeadGroup, EventRecord, Export, JobFlowView, MailFilter, MailSummary,
+    MailView, Page, Query, QueueView, RunFilter, RunRecord, SuppressionCursor, WaitingCause, WaitingFor,
 };
 pub use store::{
     BulkOutcome, Change, Claim, Claimed, Enqueued, Firing, LeaseReference, NewEvent, NewRun, Pruned, Published,

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jobmill_core::journal::{Entry, EntryKind};
+use jobmill_core::mail::InDoubtChoice;
 use jobmill_core::order::Order;
+use jobmill_core::suppression::{AddressDigest, Suppression};
 use jobmill_core::transition::{self, Refused};
-use jobmill_core::{JobId, Json, RunHead, RunId, Timestamp, limits};
+use jobmill_core::{JobId, Json, MailId, RunHead, RunId, Timestamp, limits};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::commands::{self, Bulk, Decision};
@@ -18,6 +20,7 @@ use crate::flow::{Chosen, JobControl, Pause, QueueControl};
 use crate::forgetting::{Forget, Forgotten, Found};
 use crate::index::Index;
 use crate::log::{LogError, LogOpener, Notes, Place, Record};
+use crate::mailing::{Doubts, NotReleased, Release, Settlement, Suppressed};
 use crate::query::{DeadFilter, Query as _, RunFilter};
 use crate::queue::Queue;
 use crate::store::{
@@ -66,6 +69,12 @@ impl LogStore {
         let (changes, _) = broadcast::channel(CHANGES_WAITING);
         let (committer, shared) = Committer::new(opener, loaded, Arc::clone(&queue), changes.clone());
         Ok((Self { queue, shared, changes, thread: None }, committer))
+    }
+
+    /// The e-mail log shows at most so many captured mails from now on, the newest; the older ones only their runs show.
+    pub fn keep_captured(&self, most: usize) {
+        let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+        shared.index.mails.keep_captured(Some(most));
     }
 
     /// Sends a command to the committer and waits for its answer.
@@ -173,17 +182,21 @@ impl LogStore {
     ) -> Result<Option<Result<RunHead, Refused>>, StoreError> {
         self.commit(
             move |commit| commands::change(commit, run, now, &decide),
-            move |result, index| match result {
-                Some(Ok(())) => index.head(run).cloned().map(Ok),
-                Some(Err(refused)) => Some(Err(refused)),
-                None => None,
-            },
+            move |result, index| head_of(run, result, index),
         )
         .await
     }
 
     async fn bulk(&self, action: Bulk, dry_run: bool, now: Timestamp) -> Result<BulkOutcome, StoreError> {
         self.commit(move |commit| commands::bulk(commit, &action, dry_run, now), |outcome, _| outcome).await
+    }
+}
+
+/// The run as the index has it after a change.
+fn head_of(run: RunId, result: Option<Result<(), Refused>>, index: &Index) -> Option<Result<RunHead, Refused>> {
+    match result? {
+        Ok(()) => index.head(run).cloned().map(Ok),
+        Err(refused) => Some(Err(refused)),
     }
 }
 
@@ -287,9 +300,12 @@ impl Store for LogStore {
         run: RunId,
         max_attempts: u32,
         scheduled_at: Timestamp,
+        choice: Option<InDoubtChoice>,
         now: Timestamp,
     ) -> Result<Option<Result<RunHead, Refused>>, StoreError> {
-        self.change(run, now, move |head| transition::requeue(head, max_attempts, scheduled_at)).await
+        let terms = (max_attempts, scheduled_at);
+        let decide = move |commit: &mut Commit<'_>| commands::requeue(commit, run, terms, choice, now);
+        self.commit(decide, move |result, index| head_of(run, result, index)).await
     }
 
     async fn cancel_many(
@@ -306,10 +322,11 @@ impl Store for LogStore {
         &self,
         filter: DeadFilter,
         spread: Duration,
+        doubts: Doubts,
         dry_run: bool,
         now: Timestamp,
     ) -> Result<BulkOutcome, StoreError> {
-        self.bulk(Bulk::Requeue { filter, spread }, dry_run, now).await
+        self.bulk(Bulk::Requeue { filter, spread, doubts }, dry_run, now).await
     }
 
     async fn discard_many(
@@ -327,15 +344,28 @@ impl Store for LogStore {
     }
 
     async fn clear_mail(&self) -> Result<usize, StoreError> {
-        self.commit(
-            |commit| {
-                let (count, newest) = commit.index.mail_log();
-                let records = newest.map(|up_to| Record::MailCleared { up_to }).into_iter().collect();
-                Decision::Write(records, count)
-            },
-            |count, _| count,
-        )
-        .await
+        self.commit(|commit| commands::clear_mail(commit), |count, _| count).await
+    }
+
+    async fn suppress(&self, suppression: Suppression) -> Result<Suppressed, StoreError> {
+        self.commit(move |commit| commands::suppress(commit, &suppression), |suppressed, _| suppressed).await
+    }
+
+    async fn lift_suppression(&self, address: String) -> Result<Option<Suppression>, StoreError> {
+        let digest = AddressDigest::of(&address);
+        self.commit(move |commit| commands::lift(commit, digest), |lifted, _| lifted).await
+    }
+
+    async fn begin_release(&self, mail: MailId, now: Timestamp) -> Result<Result<Release, NotReleased>, StoreError> {
+        let Some(release) = self.mail_effect(mail)? else { return Ok(Err(NotReleased::UnknownMail(mail))) };
+        let Release { run, key, mail } = release.clone();
+        let decide = move |commit: &mut Commit<'_>| commands::begin_release(commit, run, &key, &mail, now);
+        self.commit(decide, move |begun, _| begun.map(|()| release)).await
+    }
+
+    async fn end_release(&self, release: Release, settlement: Settlement, now: Timestamp) -> Result<(), StoreError> {
+        let Release { run, key, .. } = release;
+        self.commit(move |commit| commands::end_release(commit, run, &key, &settlement, now), |(), _| ()).await
     }
 
     async fn prune(&self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError> {
@@ -347,16 +377,21 @@ impl Store for LogStore {
         for record in self.export().await? {
             found.look_at(&record?, &what)?;
         }
-        let Found { runs, events, orders, forgotten } = found;
+        let mut forgotten = found.forgotten.clone();
         if dry_run {
             return Ok(forgotten);
         }
-        for runs in runs.chunks(limits::PRUNED_AT_ONCE) {
-            let runs = runs.to_vec();
-            self.commit(move |commit| commands::forget_runs(commit, &runs), |(), _| ()).await?;
+        for runs in found.runs.chunks(limits::PRUNED_AT_ONCE) {
+            let (chunk, what) = (runs.to_vec(), what.clone());
+            let forget = move |commit: &mut Commit<'_>| commands::forget_runs(commit, &chunk, &what);
+            let kept = self.commit(forget, |kept, _| kept).await?;
+            for found in runs {
+                if let Some(kept) = kept.get(&found.run) {
+                    forgotten.leave(found, *kept);
+                }
+            }
         }
-        let email = what.email;
-        let decide = move |commit: &mut Commit<'_>| commands::forget_rest(commit, &events, &orders, email.as_deref());
+        let decide = move |commit: &mut Commit<'_>| commands::forget_rest(commit, &found, &what);
         self.commit(decide, |(), _| ()).await?;
         // Also when nothing was found: an earlier call may have been cut off before this.
         self.queue.ask_rewrite().await.map_err(|_| StoreError::Closed)??;

@@ -1,11 +1,15 @@
 //! What can be asked of a store. Reads see only what is durable.
 //! Lists are keyset pages, newest first; nothing here changes anything.
 
+use std::fmt;
+use std::str::FromStr;
+
 use async_trait::async_trait;
 use jobmill_core::breaker::BreakerState;
 use jobmill_core::journal::{Entry, EventReference, Memory};
-use jobmill_core::mail::{Mail, MailStatus};
+use jobmill_core::mail::{DoubtfulMail, Mail, MailStatus};
 use jobmill_core::order::Order;
+use jobmill_core::suppression::{AddressDigest, Suppression};
 use jobmill_core::{EventId, FailureKind, JobId, Json, MailId, Run, RunId, RunState, Timestamp, Version};
 
 use crate::control::Schedule;
@@ -129,6 +133,10 @@ pub struct MailFilter {
     pub status: Option<MailStatus>,
     /// The run that sent it.
     pub run: Option<RunId>,
+    /// First intended at or after this time.
+    pub since: Option<Timestamp>,
+    /// First intended before this time.
+    pub until: Option<Timestamp>,
 }
 
 /// A line of the e-mail log.
@@ -169,6 +177,37 @@ pub struct MailView {
     pub summary: MailSummary,
     /// The mail.
     pub mail: Mail,
+}
+
+/// Where a page of the suppression list begins: after this address, going back in time. As text `1772355600000-…`: when
+/// it was suppressed, and its digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SuppressionCursor {
+    /// Since when the address gets no mail.
+    pub at: Timestamp,
+    /// The address.
+    pub digest: AddressDigest,
+}
+
+impl fmt::Display for SuppressionCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.at.as_millis(), self.digest)
+    }
+}
+
+/// A text that no page of the suppression list gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this is no cursor of the suppression list; take next_cursor of a page")]
+pub struct CursorError;
+
+impl FromStr for SuppressionCursor {
+    type Err = CursorError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (at, digest) = text.split_once('-').ok_or(CursorError)?;
+        let at = Timestamp::from_millis(at.parse().map_err(|_| CursorError)?);
+        Ok(Self { at, digest: digest.parse().map_err(|_| CursorError)? })
+    }
 }
 
 /// What a waiting run waits for.
@@ -268,6 +307,20 @@ pub trait Query: Send + Sync {
 
     /// A mail with its content.
     async fn mail(&self, id: MailId) -> Result<Option<MailView>, StoreError>;
+
+    /// Mails of a run that may have been sent: their end is not on record, or is that the answer was lost. While an
+    /// attempt sends one, it is among them.
+    async fn mails_in_doubt(&self, run: RunId) -> Result<Vec<DoubtfulMail>, StoreError>;
+
+    /// Why an address gets no mail; none when it does. Any case; reads no disk.
+    async fn suppression(&self, address: &str) -> Result<Option<Suppression>, StoreError>;
+
+    /// Addresses that get no mail, newest first.
+    async fn suppressions(
+        &self,
+        after: Option<SuppressionCursor>,
+        limit: usize,
+    ) -> Result<Page<Suppression, SuppressionCursor>, StoreError>;
 
     /// Orders of the embedded book by id, at most `limit` after `after`.
     async fn orders(&self, after: Option<&str>, limit: usize) -> Result<Page<Order, String>, StoreError>;

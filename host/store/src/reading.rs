@@ -5,8 +5,9 @@ use std::sync::{Arc, PoisonError, RwLockReadGuard};
 
 use async_trait::async_trait;
 use jobmill_core::journal::{Entry, EntryKind, Memory, RememberedMail};
-use jobmill_core::mail::MailStatus;
+use jobmill_core::mail::{DoubtfulMail, MailStatus};
 use jobmill_core::order::Order;
+use jobmill_core::suppression::Suppression;
 use jobmill_core::{EventId, JobId, Json, MailId, Run, RunId, Timestamp};
 
 use crate::committer::Shared;
@@ -14,9 +15,10 @@ use crate::control::{Control, Schedule};
 use crate::index::{EventRow, Standing};
 use crate::log::{LogReader, Place, Record};
 use crate::log_store::LogStore;
+use crate::mailing::Release;
 use crate::query::{
     Counts, Cursor, DeadGroup, EventRecord, Export, JobFlowView, MailFilter, MailSummary, MailView, Page, Query,
-    QueueView, RunFilter, RunRecord, WaitingFor,
+    QueueView, RunFilter, RunRecord, SuppressionCursor, WaitingFor,
 };
 use crate::store::StoreError;
 
@@ -105,6 +107,15 @@ impl LogStore {
             }
         }
         Err(tried.map_or(StoreError::Closed, |(_, error)| error))
+    }
+
+    /// A mail with its run and the key of its effect, wherever it stands.
+    pub(crate) fn mail_effect(&self, id: MailId) -> Result<Option<Release>, StoreError> {
+        let Some(run) = self.shared().index.mails.row(id).map(|row| row.run) else { return Ok(None) };
+        let Some(record) = self.record(run)? else { return Ok(None) };
+        let mut mails = record.memory().mails.into_iter();
+        let found = mails.find(|(_, remembered)| remembered.mail.id == id);
+        Ok(found.map(|(key, remembered)| Release { run, key, mail: remembered.mail }))
     }
 
     /// The payload of a run, from its first entry.
@@ -250,7 +261,7 @@ impl Query for LogStore {
     }
 
     async fn mail(&self, id: MailId) -> Result<Option<MailView>, StoreError> {
-        let Some(run) = self.shared().index.mails.run_of(id) else {
+        let Some(run) = self.shared().index.mails.row(id).map(|row| row.run) else {
             return Ok(None);
         };
         let Some(record) = self.record(run)? else { return Ok(None) };
@@ -258,6 +269,27 @@ impl Query for LogStore {
         let remembered =
             memory.mail(id).ok_or_else(|| StoreError::Damaged(format!("the content of {id} is missing")))?;
         Ok(Some(MailView { summary: summary(id, &record, remembered), mail: (*remembered.mail).clone() }))
+    }
+
+    async fn mails_in_doubt(&self, run: RunId) -> Result<Vec<DoubtfulMail>, StoreError> {
+        Ok(self.shared().index.mails.doubtful(run).map(|(_, mail)| mail.clone()).collect())
+    }
+
+    async fn suppression(&self, address: &str) -> Result<Option<Suppression>, StoreError> {
+        Ok(self.shared().index.suppression(address).cloned())
+    }
+
+    async fn suppressions(
+        &self,
+        after: Option<SuppressionCursor>,
+        limit: usize,
+    ) -> Result<Page<Suppression, SuppressionCursor>, StoreError> {
+        let mut items: Vec<Suppression> = self.shared().index.suppressions(after).take(limit + 1).cloned().collect();
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let cursor = |last: &Suppression| SuppressionCursor { at: last.at, digest: last.digest };
+        let next = items.last().filter(|_| more).map(cursor);
+        Ok(Page { items, next })
     }
 
     async fn orders(&self, after: Option<&str>, limit: usize) -> Result<Page<Order, String>, StoreError> {

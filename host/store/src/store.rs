@@ -7,14 +7,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jobmill_core::flow::{FlowKey, Mark};
 use jobmill_core::journal::{Entry, EntryKind, EventReference, UniqueTerms};
+use jobmill_core::mail::InDoubtChoice;
 use jobmill_core::order::{Order, OrderError};
+use jobmill_core::suppression::Suppression;
 use jobmill_core::transition::Refused;
-use jobmill_core::{EventId, JobId, Json, RunHead, RunId, RunState, Timestamp};
+use jobmill_core::{EventId, JobId, Json, MailId, RunHead, RunId, RunState, Timestamp};
 use tokio::sync::broadcast;
 
 use crate::flow::{JobControl, Pause, QueueControl, Rules};
 use crate::forgetting::{Forget, Forgotten};
 use crate::log::Record;
+use crate::mailing::{Doubts, NotReleased, Release, Settlement, Suppressed};
 use crate::query::{DeadFilter, Query, RunFilter};
 
 /// The store can't do its work. Whoever gets this was not served, and nothing was acknowledged.
@@ -217,7 +220,8 @@ pub struct Claim {
     pub expired: bool,
 }
 
-/// How long final runs are kept after they ended; none is for ever. Nothing goes before its keys are free again.
+/// How long final runs are kept after they ended, and mails are shown; none is for ever. No run goes before its keys are
+/// free again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Retention {
     /// Completed runs, and events that no job listened to.
@@ -226,6 +230,8 @@ pub struct Retention {
     pub cancelled: Option<Duration>,
     /// Dead runs.
     pub dead: Option<Duration>,
+    /// Mails in the e-mail log, from when they were first intended. What they say goes with their runs.
+    pub mail: Option<Duration>,
 }
 
 impl Retention {
@@ -247,6 +253,8 @@ pub struct Pruned {
     pub runs: usize,
     /// Events that had started nothing.
     pub events: usize,
+    /// Mails that the e-mail log shows no more.
+    pub mails: usize,
     /// There may be more.
     pub more: bool,
 }
@@ -356,12 +364,13 @@ pub trait Store: Query + Send + Sync {
         now: Timestamp,
     ) -> Result<Option<Result<RunHead, Refused>>, StoreError>;
 
-    /// Puts a dead or cancelled run back. None when there is no such run.
+    /// Puts a dead or cancelled run back, with what was decided about its mails in doubt. None when there is no such run.
     async fn requeue(
         &self,
         run: RunId,
         max_attempts: u32,
         scheduled_at: Timestamp,
+        choice: Option<InDoubtChoice>,
         now: Timestamp,
     ) -> Result<Option<Result<RunHead, Refused>>, StoreError>;
 
@@ -379,6 +388,7 @@ pub trait Store: Query + Send + Sync {
         &self,
         filter: DeadFilter,
         spread: Duration,
+        doubts: Doubts,
         dry_run: bool,
         now: Timestamp,
     ) -> Result<BulkOutcome, StoreError>;
@@ -398,8 +408,20 @@ pub trait Store: Query + Send + Sync {
     /// Empties the e-mail log; answers how many mails it showed. The runs keep their journals.
     async fn clear_mail(&self) -> Result<usize, StoreError>;
 
-    /// Takes out final runs whose time is over, and events that started nothing; a bounded number, so to be called
-    /// again while there is more.
+    /// Stops mail to an address; one that gets none already stays as it is, but for a reason that is given.
+    async fn suppress(&self, suppression: Suppression) -> Result<Suppressed, StoreError>;
+
+    /// Lets an address get mail again; answers what was said of it, none when it got mail all along.
+    async fn lift_suppression(&self, address: String) -> Result<Option<Suppression>, StoreError>;
+
+    /// Puts on the record that a captured mail is about to leave. One at a time does, and none of a run under way.
+    async fn begin_release(&self, mail: MailId, now: Timestamp) -> Result<Result<Release, NotReleased>, StoreError>;
+
+    /// Puts on the record what became of it.
+    async fn end_release(&self, release: Release, settlement: Settlement, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Takes out final runs whose time is over, events that started nothing, and mails from the e-mail log; a bounded
+    /// number of runs and events, so to be called again while there is more.
     async fn prune(&self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError>;
 
     /// Deletes every run, event and order's customer that carries what is to be forgotten, and writes the log anew, so that

@@ -6,7 +6,12 @@ use std::time::Duration;
 
 use crate::secret::Secret;
 
-use super::{COMMAND_TIMEOUT, DELIVERY_TIMEOUT};
+use super::dkim::DkimSettings;
+
+/// How long one exchange with the mail server may take, unless said otherwise.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a delivery may take in all, unless said otherwise.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How the connection is kept private.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +48,10 @@ pub struct SmtpSettings {
     pub command_timeout: Duration,
     /// How long a delivery may take in all.
     pub delivery_timeout: Duration,
+    /// Certificates in PEM that the server's has to lead back to; none for the public authorities.
+    pub authority: Option<String>,
+    /// How mails are signed; none to send them unsigned.
+    pub dkim: Option<DkimSettings>,
 }
 
 /// A URL that names no mail server. The texts never repeat the URL, which may hold a password.
@@ -94,6 +103,8 @@ impl SmtpSettings {
             credentials,
             command_timeout: COMMAND_TIMEOUT,
             delivery_timeout: DELIVERY_TIMEOUT,
+            authority: None,
+            dkim: None,
         })
     }
 }

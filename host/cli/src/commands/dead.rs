@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use comfy_table::Cell;
+use jobmill_core::mail::InDoubtChoice;
 use jobmill_core::time::{format_duration, parse_duration};
 use jobmill_core::{JobId, RunId};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::Context;
-use crate::api::DeadGroupView;
+use super::runs::{InDoubtArgument, in_doubt};
+use crate::api::{DeadGroupView, RunView};
 use crate::client::{Client, Page, read};
 use crate::failure::{Exit, Failure};
 use crate::{bulk, machine, output};
@@ -38,6 +40,8 @@ pub(crate) enum Dead {
         /// Spread them evenly over this time, so as not to trample what just recovered
         #[arg(long, value_name = "SPAN", value_parser = parse_duration)]
         spread: Option<Duration>,
+        #[command(flatten)]
+        in_doubt: InDoubtArgument,
     },
     /// Put dead runs aside for good: they end cancelled
     Discard {
@@ -77,9 +81,11 @@ struct DeadFilter {
 }
 
 #[derive(Serialize)]
-struct Spread {
+struct Terms {
     #[serde(skip_serializing_if = "Option::is_none")]
     spread: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_doubt: Option<InDoubtChoice>,
 }
 
 #[derive(Serialize)]
@@ -104,12 +110,12 @@ impl Dead {
         match self {
             Self::List { job } => list(job.as_ref(), context)?,
             Self::Show { fingerprint } => show(&fingerprint, context)?,
-            Self::Requeue { which, spread } => {
+            Self::Requeue { which, spread, in_doubt } => {
                 let dry_run = which.dry_run;
                 let action = bulk::Action {
                     path: &["dead", "requeue"],
                     filter: which.filter()?,
-                    options: Spread { spread: spread.map(format_duration) },
+                    options: Terms { spread: spread.map(format_duration), in_doubt: in_doubt.choice() },
                     verb: "requeue",
                     done: "requeued",
                     asks: false,
@@ -164,10 +170,9 @@ fn list(job: Option<&JobId>, context: &Context) -> Result<(), Failure> {
 }
 
 fn show(fingerprint: &str, context: &Context) -> Result<(), Failure> {
-    let found: Vec<_> = groups(&context.client()?, None)?
-        .into_iter()
-        .filter(|(group, _)| group.fingerprint.starts_with(fingerprint))
-        .collect();
+    let client = context.client()?;
+    let found: Vec<_> =
+        groups(&client, None)?.into_iter().filter(|(group, _)| group.fingerprint.starts_with(fingerprint)).collect();
     let [(group, text)] = found.as_slice() else {
         let failure = if found.is_empty() {
             Failure::not_found("unknown-group", format!("no group of dead runs has the fingerprint {fingerprint:?}"))
@@ -177,8 +182,10 @@ fn show(fingerprint: &str, context: &Context) -> Result<(), Failure> {
         return Err(failure.advise("`jobmill dead list` shows the groups"));
     };
     let now = machine::now();
+    // It may have been put back or pruned meanwhile; the group is told all the same.
+    let example: Option<RunView> = client.get(&["runs", &group.example], &[]).and_then(|answer| answer.read()).ok();
     context.output.document(text.get(), || {
-        output::pairs(&[
+        let pairs = output::pairs(&[
             ("fingerprint", Some(group.fingerprint.clone())),
             ("job", Some(group.job.clone())),
             ("runs", Some(group.count.to_string())),
@@ -188,7 +195,9 @@ fn show(fingerprint: &str, context: &Context) -> Result<(), Failure> {
             ("versions", Some(group.versions.join(", "))),
             ("example", Some(format!("{}  see `jobmill runs show {}`", group.example, group.example))),
             ("requeue", Some(format!("jobmill dead requeue --fingerprint {} --spread 1m", group.fingerprint))),
-        ])
+        ]);
+        let doubts = example.as_ref().map(in_doubt).unwrap_or_default();
+        std::iter::once(pairs).chain(doubts).collect::<Vec<_>>().join("\n")
     })
 }
 

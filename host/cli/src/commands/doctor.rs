@@ -3,9 +3,12 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use jobmill_core::Clock as _;
+use jobmill_core::order::OrderError;
 use jobmill_forge::Toolchain;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
@@ -15,8 +18,9 @@ use super::Context;
 use crate::config::arguments::Places;
 use crate::config::{Config, MailMode};
 use crate::failure::{Exit, Failure};
+use crate::machine::SystemClock;
 use crate::output;
-use crate::serve::{DataDirectory, Holder, is_writable, open_store, smtp_settings};
+use crate::serve::{DataDirectory, Holder, is_writable, mailer, open_store, shop_orders, smtp_settings};
 
 /// Look for what is wrong here, and say how to mend it
 ///
@@ -51,6 +55,8 @@ struct Finding {
 const FREE_BYTES: u64 = 1 << 30;
 /// A mail server that takes longer would time out for jobs as well.
 const MAIL_TIMEOUT: Duration = Duration::from_secs(5);
+/// An order that no shop has.
+const NO_ORDER: &str = "jobmill-doctor";
 /// How long whatever holds our address gets to say that it is a Jobmill.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -89,6 +95,7 @@ impl Doctor {
             store(&config, &holder),
             disk(&config.data),
             mail(&config),
+            orders(&config),
             toolchain(),
         ];
         let items: Result<Vec<Box<RawValue>>, _> = findings.iter().map(to_raw_value).collect();
@@ -235,7 +242,8 @@ fn mail(config: &Config) -> Finding {
             "mail.mode and mail.from are not said",
             "`jobmill dev` captures; `jobmill up` wants both said",
         ),
-        (Ok((MailMode::Smtp, _)), Some(smtp)) => match smtp_settings(smtp) {
+        (Ok((MailMode::Smtp, _)), Some(smtp)) => match mailer(config, Arc::default()).and_then(|_| smtp_settings(smtp))
+        {
             Ok(settings) => reach(&settings.host, settings.port),
             Err(Failure::Said(report)) => Finding::wrong("mail", report.message, "mend jobmill.toml"),
             Err(Failure::ReaderGone) => Finding::good("mail", "was not looked at"),
@@ -262,6 +270,24 @@ fn reach(host: &str, port: u16) -> Finding {
             format!("the mail server {host}:{port} can't be reached: {error}"),
             "check mail.smtp.url and the firewall",
         ),
+    }
+}
+
+/// Asks for an order that is not there: whoever says so can be reached, lets us in, and has the table.
+fn orders(config: &Config) -> Finding {
+    let source = match shop_orders(&config.orders, Arc::default()) {
+        Ok(Some(source)) => source,
+        Ok(None) => return Finding::good("orders", "in the order book of Jobmill itself"),
+        Err(Failure::Said(report)) => return Finding::wrong("orders", report.message, "mend jobmill.toml"),
+        Err(Failure::ReaderGone) => return Finding::good("orders", "were not looked at"),
+    };
+    let tasks = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(tasks) => tasks,
+        Err(error) => return Finding::wrong("orders", format!("can't be asked for: {error}"), "free some memory"),
+    };
+    match tasks.block_on(source.fetch(NO_ORDER, [], SystemClock.now())) {
+        Ok(_) | Err(OrderError::NotFound(_)) => Finding::good("orders", "the order source answers"),
+        Err(error) => Finding::wrong("orders", error.to_string(), "docs/orders.md tells what each key means"),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::output;
 /// The name of a setting, its label, and its words.
 type Line = (&'static str, &'static str, fn(&Value) -> Option<String>);
 
-const LINES: [Line; 12] = [
+const LINES: [Line; 14] = [
     ("concurrency", "concurrency", |value| listed(value, concurrency)),
     ("rate_limit", "rate limit", |value| read(value).as_ref().map(rate_limit)),
     ("debounce", "debounce", |value| read(value).as_ref().map(debounce)),
@@ -27,6 +27,8 @@ const LINES: [Line; 12] = [
     ("cancel_on", "cancel on", |value| listed(value, cancel_on)),
     ("max_waiting", "max waiting", |value| read::<u32>(value).map(|runs| runs.to_string())),
     ("breaker", "breaker", |value| read(value).as_ref().map(breaker)),
+    ("mails_per_run", "mails of a run", |value| read::<u32>(value).map(|mails| mails.to_string())),
+    ("mail_limit", "mail limit", |value| read(value).as_ref().map(rate_limit)),
 ];
 
 /// The settings that are not the default, each with its label, its words and who said it.

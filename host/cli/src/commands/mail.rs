@@ -1,11 +1,14 @@
-//! `jobmill mail`: the e-mail log.
+//! `jobmill mail`: the e-mail log, the development mailbox, and addresses that get no mail.
 //! It is a view of what runs recorded; clearing it leaves their journals.
+
+mod suppressions;
 
 use clap::{Subcommand, ValueEnum};
 use comfy_table::{Cell, Color};
-use jobmill_core::{MailId, RunId};
+use jobmill_core::{MailId, RunId, Timestamp};
 
 use super::Context;
+use super::runs::parse_since;
 use crate::api::MailView;
 use crate::client::read;
 use crate::failure::{Exit, Failure};
@@ -28,6 +31,12 @@ pub(crate) enum Mail {
         /// Of this run
         #[arg(long, value_name = "RUN")]
         run: Option<RunId>,
+        /// First intended since this time (RFC 3339), or within this span, such as 1h
+        #[arg(long, value_name = "TIME|SPAN", value_parser = parse_since)]
+        since: Option<Timestamp>,
+        /// First intended before this time (RFC 3339), or longer ago than this span
+        #[arg(long, value_name = "TIME|SPAN", value_parser = parse_since)]
+        until: Option<Timestamp>,
         /// At most this many
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
@@ -40,6 +49,33 @@ pub(crate) enum Mail {
         /// The part to show
         #[arg(long, value_enum, default_value_t = Part::Text)]
         part: Part,
+    },
+    /// Hand a captured mail to the real mail server, as mail.release allows
+    Release {
+        /// The mail's id
+        #[arg(value_name = "MAIL")]
+        mail: MailId,
+    },
+    /// Addresses that get no mail, newest first
+    Suppressions {
+        /// At most this many
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// Send no more mail to an address
+    Suppress {
+        /// The address, in any case
+        #[arg(value_name = "ADDRESS")]
+        address: String,
+        /// Why; kept with it
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Let an address get mail again
+    Lift {
+        /// The address, in any case
+        #[arg(value_name = "ADDRESS")]
+        address: String,
     },
     /// Empty the e-mail log
     Clear,
@@ -59,14 +95,20 @@ pub(crate) enum Part {
 impl Mail {
     pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
         match self {
-            Self::List { to, kind, status, run, limit } => {
+            Self::List { to, kind, status, run, since, until, limit } => {
                 let run = run.map(|run| run.to_string());
-                let members = [("to", to), ("kind", kind), ("status", status), ("run", run)];
+                let [since, until] = [since, until].map(|time| time.map(|time| time.to_string()));
+                let members =
+                    [("to", to), ("kind", kind), ("status", status), ("run", run), ("since", since), ("until", until)];
                 let query: Vec<(&str, &str)> =
                     members.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
                 list(&query, limit, context)?;
             }
             Self::Show { mail, part } => show(mail, part, context)?,
+            Self::Release { mail } => release(mail, context)?,
+            Self::Suppressions { limit } => suppressions::list(limit, context)?,
+            Self::Suppress { address, reason } => suppressions::suppress(&address, reason, context)?,
+            Self::Lift { address } => suppressions::lift(&address, context)?,
             Self::Clear => {
                 context.output.confirm("empty the e-mail log?")?;
                 let answer = context.client()?.delete(&["mail"])?;
@@ -94,11 +136,16 @@ fn list(query: &[(&str, &str)], limit: u32, context: &Context) -> Result<(), Fai
                 output::text_cell(&mail.to),
                 output::text_cell(&mail.subject),
                 Cell::new(&mail.kind),
+                output::number_cell(mail.attempts),
                 output::number_cell(output::relative(mail.created_at, now)),
                 Cell::new(&mail.run),
+                Cell::new(mail.reply.as_deref().map(output::first_line).unwrap_or_default()),
             ]
         });
-        Ok(output::table(&["MAIL", "STATUS", "TO", "SUBJECT", "KIND", "CREATED", "RUN"], rows.collect()))
+        Ok(output::table(
+            &["MAIL", "STATUS", "TO", "SUBJECT", "KIND", "ATTEMPTS", "CREATED", "RUN", "REPLY"],
+            rows.collect(),
+        ))
     })
 }
 
@@ -136,8 +183,19 @@ fn show(mail: MailId, part: Part, context: &Context) -> Result<(), Failure> {
     context.output.document(&answer.text, || described(&mail))
 }
 
+fn release(mail: MailId, context: &Context) -> Result<(), Failure> {
+    let answer = context.client()?.post(&["mail", &mail.to_string(), "release"], &serde_json::json!({}))?;
+    let mail: MailView = answer.read()?;
+    context.output.document(&answer.text, || described(&mail))
+}
+
 fn described(mail: &MailView) -> String {
     let now = machine::now();
+    let attachments = mail.attachments.iter().map(|attached| {
+        let (name, media_type) = (output::visible(&attached.name), output::visible(&attached.media_type));
+        format!("{name} ({media_type}, {})", output::size(attached.size))
+    });
+    let attachments: Vec<String> = attachments.collect();
     let head = output::pairs(&[
         ("mail", Some(mail.id.clone())),
         ("run", Some(format!("{} of {}", mail.run, mail.job))),
@@ -152,6 +210,7 @@ fn described(mail: &MailView) -> String {
         ("from", mail.from.as_ref().map(|from| mailbox(&from.address, from.name.as_deref()))),
         ("to", Some(mailbox(&mail.to, mail.to_name.as_deref()))),
         ("subject", Some(output::visible(&mail.subject))),
+        ("attached", (!attachments.is_empty()).then(|| attachments.join(", "))),
     ]);
     match &mail.text {
         Some(text) => format!("{head}\n\n{}", output::visible(text.trim_end())),

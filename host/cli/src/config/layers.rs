@@ -107,6 +107,10 @@ impl Sources {
                     None => failure.advise("`jobmill config show` lists every setting"),
                 });
             };
+            if key.path.ends_with(".*") {
+                let reason = format!("the variable {name} can't tell upper from lower case, which {} do", key.path);
+                return Err(Failure::usage("configuration", reason).advise("say it in jobmill.toml"));
+            }
             let value = variable_value(name, text, key.kind)?;
             layers.push(Layer::of(&format!("variable {name}"), &path.join("."), value));
         }

@@ -4,6 +4,8 @@
 pub(crate) mod arguments;
 pub(crate) mod keys;
 pub(crate) mod layers;
+mod mail;
+pub(crate) mod orders;
 mod retention;
 pub(crate) mod secret;
 mod sender;
@@ -19,13 +21,15 @@ use std::time::Duration;
 
 use figment::Figment;
 use figment::value::{Dict, Value};
-use jobmill_core::mail::Mailbox;
+use jobmill_core::mail::{InDoubt, Mailbox};
 use jobmill_core::{JobId, JobOverrides};
 use jobmill_store::Retention;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use layers::Sources;
+pub(crate) use mail::{AllowedAddress, DkimSection, ReleaseSection, SmtpSection};
+use orders::OrdersSection;
 use retention::RetentionSection;
 use secret::SecretSource;
 
@@ -49,8 +53,7 @@ pub(crate) struct Config {
     /// Mail.
     pub(crate) mail: MailSection,
     /// Orders.
-    #[serde(rename = "orders")]
-    _orders: OrdersSection,
+    pub(crate) orders: OrdersSection,
     /// How long runs are kept.
     retention: RetentionSection,
     /// How much is taken on.
@@ -135,6 +138,10 @@ pub(crate) struct MailSection {
     from: Option<String>,
     /// The mail server.
     pub(crate) smtp: Option<SmtpSection>,
+    /// How mails are signed.
+    pub(crate) dkim: Option<DkimSection>,
+    /// Which captured mails may leave.
+    pub(crate) release: Option<ReleaseSection>,
     /// What happens to a mail that may or may not have been sent.
     pub(crate) in_doubt: InDoubt,
 }
@@ -147,41 +154,6 @@ pub(crate) enum MailMode {
     Capture,
     /// Handed to a mail server.
     Smtp,
-}
-
-/// `[mail.smtp]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SmtpSection {
-    /// `smtp://…` or `smtps://…`; may hold the credentials.
-    pub(crate) url: SecretSource,
-    /// The user, where the URL names none.
-    pub(crate) username: Option<String>,
-    /// The user's password.
-    pub(crate) password: Option<SecretSource>,
-}
-
-/// What happens to a mail that may or may not have been sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum InDoubt {
-    /// It is sent again, with the same Message-ID.
-    Resend,
-    /// A person decides.
-    Park,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OrdersSection {
-    #[serde(rename = "source")]
-    _source: OrderSource,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum OrderSource {
-    Embedded,
 }
 
 /// `[limits]`
@@ -232,7 +204,7 @@ impl Loaded {
         for key in keys::KEYS.iter().filter(|key| !key.path.contains('*')) {
             shown.push(self.line(key.path, key.kind == keys::Kind::Secret));
         }
-        for section in ["queues", "jobs"] {
+        for section in ["orders.http.statuses", "orders.postgres.statuses", "queues", "jobs"] {
             if let Ok(Value::Dict(_, named)) = self.layers.find_value(section) {
                 let mut paths = Vec::new();
                 leaves(&named, section, &mut paths);
@@ -285,6 +257,11 @@ impl Config {
         self.retention.into()
     }
 
+    /// Captured mails that the e-mail log shows.
+    pub(crate) fn captured_mails(&self) -> usize {
+        self.retention.captured()
+    }
+
     /// Runs that may wait, over all jobs.
     pub(crate) fn waiting(&self) -> u32 {
         self.limits.waiting.get()
@@ -296,11 +273,13 @@ impl Config {
         self.queues.iter().filter_map(limit).collect()
     }
 
-    /// The same, with everything that it writes in `directory` and mail that does not leave it.
+    /// The same, with everything that it writes in `directory`, mail that does not leave it, and no orders of a shop.
     pub(crate) fn confined_to(mut self, directory: PathBuf) -> Self {
         self.data = directory;
         self.store.path = None;
         self.mail.mode = Some(MailMode::Capture);
+        self.mail.release = None;
+        self.orders = self.orders.embedded();
         self
     }
 
@@ -334,7 +313,15 @@ impl Config {
             return Err(Failure::usage("configuration", "mail.mode is \"smtp\", and mail.smtp.url is not set")
                 .advise("add: smtp = { url = \"smtps://mail.example.com\" }"));
         }
-        Ok(())
+        if self.mail.release.is_some() && self.mail.smtp.is_none() {
+            return Err(Failure::usage(
+                "configuration",
+                "mail.release lets captured mails leave, and mail.smtp.url is not set",
+            )
+            .advise("add: smtp = { url = \"smtps://mail.example.com\" }"));
+        }
+        self.mail.smtp.as_ref().map_or(Ok(()), SmtpSection::check)?;
+        self.orders.check()
     }
 }
 
@@ -342,7 +329,7 @@ impl Config {
 fn explain(error: figment::Error) -> Failure {
     use figment::error::Kind;
     let path = error.path.join(".");
-    let secret = path.starts_with("mail.smtp");
+    let secret = keys::KEYS.iter().any(|key| key.kind == keys::Kind::Secret && path.starts_with(key.path));
     let reason = match error.kind {
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if secret => format!("expected {expected}"),
         Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {

@@ -1,6 +1,7 @@
-//! `[retention]`: how long runs are kept after they ended.
+//! `[retention]`: how long runs are kept after they ended, and mails are shown.
 //! Taking them out is the engine's.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use jobmill_core::limits;
@@ -16,6 +17,16 @@ pub(super) struct RetentionSection {
     completed: Kept,
     cancelled: Kept,
     dead: Kept,
+    #[serde(deserialize_with = "shown")]
+    mail: Option<Duration>,
+    captured: NonZeroUsize,
+}
+
+impl RetentionSection {
+    /// Captured mails that the e-mail log shows.
+    pub(super) fn captured(self) -> usize {
+        self.captured.get()
+    }
 }
 
 /// A span, or none for "never": those runs are never taken out.
@@ -24,7 +35,12 @@ struct Kept(Option<Duration>);
 
 impl From<RetentionSection> for Retention {
     fn from(section: RetentionSection) -> Self {
-        Self { completed: section.completed.0, cancelled: section.cancelled.0, dead: section.dead.0 }
+        Self {
+            completed: section.completed.0,
+            cancelled: section.cancelled.0,
+            dead: section.dead.0,
+            mail: section.mail,
+        }
     }
 }
 
@@ -42,4 +58,13 @@ impl<'de> Deserialize<'de> for Kept {
             Err(error) => Err(D::Error::custom(format!("{error}, or \"never\""))),
         }
     }
+}
+
+/// How long the e-mail log shows a mail. It stands for nothing else, so any span will do.
+fn shown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text == "never" {
+        return Ok(None);
+    }
+    parse_duration(&text).map(Some).map_err(|error| D::Error::custom(format!("{error}, or \"never\"")))
 }

@@ -3,8 +3,10 @@
 
 mod data;
 mod demo;
+mod email_log;
 mod host_log;
 mod mail;
+mod orders;
 mod rebuild;
 mod run_lines;
 mod welcome;
@@ -15,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jobmill_backends::{Faults, Orders};
+use jobmill_backends::{EmailLog, Faults};
 use jobmill_engine::{Engine, Handle, Settings};
 use jobmill_runtime::{Compiler, Runtime, RuntimeSettings};
 use jobmill_server::{DevelopmentFaults, FaultKind, ServerSettings};
@@ -24,13 +26,15 @@ use jobmill_store_sled::{Durability, SledOpener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::commands::Context;
-use crate::config::{self, Config, InDoubt, Loaded};
+use crate::config::orders::OrderSource;
+use crate::config::{self, Config, Loaded};
 use crate::failure::{Exit, Failure};
 use crate::machine::{SystemClock, SystemEntropy};
 
 pub(crate) use data::{DataDirectory, Holder, is_writable};
 pub(crate) use host_log::start as start_log;
-pub(crate) use mail::smtp_settings;
+pub(crate) use mail::{mailer, smtp_settings};
+pub(crate) use orders::shop_orders;
 
 /// What it serves for.
 #[derive(Debug)]
@@ -56,6 +60,8 @@ pub(crate) struct Mill {
     pub(crate) handle: Handle,
     /// What its HTTP server is told.
     pub(crate) settings: ServerSettings,
+    /// The shop's table of mails, if it is to be kept as ours is.
+    pub(crate) email_log: Option<EmailLog>,
     /// Released when everything has ended.
     pub(crate) data: DataDirectory,
 }
@@ -85,23 +91,22 @@ pub(crate) fn serve(loaded: &Loaded, purpose: Purpose, context: &Context) -> Res
 pub(crate) fn compose(config: &Config, data: DataDirectory, purpose: &Purpose) -> Result<Mill, Failure> {
     let mail_faults = Arc::new(Faults::default());
     let order_faults = Arc::new(Faults::default());
-    let mailer = Arc::new(mail::mailer(config, Arc::clone(&mail_faults))?);
+    let mailer = Arc::new(mailer(config, Arc::clone(&mail_faults))?);
+    let mail_outlet = mail::outlet(config)?;
+    let email_log = orders::email_log(&config.orders)?;
     create_hopper(&config.hopper.dir)?;
     let store = Arc::new(open_store(config)?);
     let query: Arc<dyn jobmill_store::Query> = Arc::clone(&store) as _;
-    let orders = Arc::new(Orders::embedded(query, Arc::clone(&order_faults)));
+    let orders = Arc::new(orders::orders(&config.orders, query, Arc::clone(&order_faults))?);
     let program = std::env::current_exe()
         .map_err(|error| Failure::new("runtime", format!("where this program lies can't be found out: {error}")))?;
     let runtime = Runtime::new(RuntimeSettings {
         concurrency: config.engine.concurrency.get(),
         cache_directory: Some(data.cache()?),
         compiler: Compiler::Child(program),
-        mailer,
+        mailer: Arc::clone(&mailer),
         orders,
-        in_doubt: match config.mail.in_doubt {
-            InDoubt::Resend => jobmill_runtime::InDoubt::Resend,
-            InDoubt::Park => jobmill_runtime::InDoubt::Park,
-        },
+        in_doubt: config.mail.in_doubt,
     })
     .map_err(|error| Failure::new("runtime", error.to_string()))?;
     let (engine, handle) = Engine::new(
@@ -114,6 +119,7 @@ pub(crate) fn compose(config: &Config, data: DataDirectory, purpose: &Purpose) -
             retention: config.retention(),
             queues: config.queue_limits(),
             waiting: config.waiting(),
+            in_doubt: config.mail.in_doubt,
         },
         store,
         Arc::new(runtime),
@@ -123,12 +129,14 @@ pub(crate) fn compose(config: &Config, data: DataDirectory, purpose: &Purpose) -
     let faults = InjectedFaults { mail: mail_faults, orders: order_faults };
     let settings = ServerSettings {
         raw_mail: Arc::new(|mail| jobmill_backends::mime::mime(mail).map_err(|error| error.to_string())),
+        mail_outlet,
+        alarms: mail::alarms(mailer),
         faults: match purpose {
             Purpose::Development { .. } => Some(Arc::new(faults)),
             Purpose::Production => None,
         },
     };
-    Ok(Mill { engine, handle, settings, data })
+    Ok(Mill { engine, handle, settings, email_log, data })
 }
 
 async fn run(
@@ -138,7 +146,7 @@ async fn run(
     purpose: Purpose,
     context: &Context,
 ) -> Result<Exit, Failure> {
-    let Mill { engine, handle, settings, mut data } = mill;
+    let Mill { engine, handle, settings, email_log, mut data } = mill;
     let refused = |error: &std::io::Error| port_refused(config.server.listen, error);
     let address = listener.local_addr().map_err(|error| refused(&error))?;
     data.tell_address(address)?;
@@ -152,9 +160,14 @@ async fn run(
     let stopping = signals.stop(handle.clone(), context.leave, config.engine.shutdown_grace, context.output);
     beside.spawn(stopping);
     beside.spawn(welcome::greet(handle.clone(), welcome::Greeting::new(config, address, &purpose), context.output));
+    if let Some(log) = email_log {
+        beside.spawn(email_log::follow(handle.clone(), log));
+    }
     if let Purpose::Development { jobs } = purpose {
         beside.spawn(run_lines::print(handle.clone(), context.output));
-        beside.spawn(demo::seed(handle.clone()));
+        if config.orders.source == OrderSource::Embedded {
+            beside.spawn(demo::seed(handle.clone()));
+        }
         if let Some(jobs) = jobs {
             rebuild::start(jobs, config.hopper.dir.clone(), context);
         }
@@ -214,8 +227,10 @@ pub(crate) fn open_store(config: &Config) -> Result<LogStore, Failure> {
         config::Durability::Full => Durability::Full,
         config::Durability::Relaxed => Durability::Relaxed,
     };
-    LogStore::open(SledOpener::new(path.clone(), durability))
-        .map_err(|error| Failure::new("store", format!("{}: {error}", path.display())))
+    let store = LogStore::open(SledOpener::new(path.clone(), durability))
+        .map_err(|error| Failure::new("store", format!("{}: {error}", path.display())))?;
+    store.keep_captured(config.captured_mails());
+    Ok(store)
 }
 
 /// Failures on demand, over all jobs.

@@ -37,6 +37,14 @@ pub(super) fn check(job: &Job) -> Result<(), JobError> {
     if let Some(breaker) = &job.breaker.value {
         check_breaker(&Said::new("breaker", &job.breaker), breaker)?;
     }
+    Said::new("mails_per_run", &job.mails_per_run).number("", job.mails_per_run.value, 1..=limits::MAILS_MAX)?;
+    if let Some(mail_limit) = &job.mail_limit.value {
+        let said = Said::new("mail_limit", &job.mail_limit);
+        check_rate_limit(&said, mail_limit)?;
+        if mail_limit.key.is_some() {
+            return said.refuse("it takes no key: it counts the mails of the whole job");
+        }
+    }
     crons(&Said::new("cron", &job.cron), &job.cron.value)
 }
 

@@ -67,6 +67,10 @@ pub struct Job {
     pub max_waiting: Setting<Option<u32>>,
     /// When the job is paused by itself.
     pub breaker: Setting<Option<BreakerSettings>>,
+    /// Mails that one run may send, at least 1.
+    pub mails_per_run: Setting<u32>,
+    /// Mails that all its runs may send in a period.
+    pub mail_limit: Setting<Option<RateLimit>>,
     /// JSON Schema of the payload.
     pub payload_schema: Option<Json>,
     /// A payload to start from.
@@ -117,6 +121,8 @@ impl Job {
             cancel_on: Setting::configured(overrides.cancel_on, Vec::new()),
             max_waiting: Setting::configured(overrides.max_waiting.map(Some), None),
             breaker: Setting::configured(overrides.breaker.map(Some), None),
+            mails_per_run: Setting::configured(overrides.mails_per_run, limits::MAILS),
+            mail_limit: Setting::configured(overrides.mail_limit.map(Some), None),
             payload_schema: document("payload-schema", descriptor.payload_schema)?,
             payload_example: document("payload-example", descriptor.payload_example)?,
         };

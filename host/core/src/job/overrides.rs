@@ -53,6 +53,10 @@ pub struct JobOverrides {
     pub max_waiting: Option<u32>,
     /// When the job is paused by itself.
     pub breaker: Option<BreakerSettings>,
+    /// Mails that one run may send.
+    pub mails_per_run: Option<u32>,
+    /// Mails that all its runs may send in a period; without a key.
+    pub mail_limit: Option<RateLimit>,
 }
 
 fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
@@ -126,6 +130,7 @@ mod tests {
             "cron": ["0 9 * * *"], "cron_catch_up": "skip",
             "expires": "2h", "cancel_on": [{ "event": "order/refunded", "match": "/id" }], "max_waiting": 9,
             "breaker": { "failures": 0.5, "window": "1m", "min_attempts": 20, "pause": "30s" },
+            "mails_per_run": 3, "mail_limit": { "limit": 1000, "period": "1h" },
         }));
         let id = Pointer::try_from("/id".to_owned()).expect("a pointer");
         let customer = Pointer::try_from("/customer/id".to_owned()).expect("a pointer");
@@ -147,6 +152,8 @@ mod tests {
             cancel_on: Some(vec![CancelOn { event: "order/refunded".to_owned(), pointer: id }]),
             max_waiting: Some(9),
             breaker: Some(BreakerSettings { failures: 0.5, window: seconds(60), min_attempts: 20, pause: seconds(30) }),
+            mails_per_run: Some(3),
+            mail_limit: Some(RateLimit { limit: 1000, period: seconds(3_600), key: None }),
             ..JobOverrides::default()
         };
         assert_eq!(read, Ok(expected));

@@ -10,8 +10,8 @@ use jobmill_core::order::Order;
 use jobmill_core::transition::Refused;
 use jobmill_core::{JobId, RunHead, RunId, RunState, Timestamp};
 use jobmill_store::{
-    BulkOutcome, DeadFilter, Enqueued, JobControl, LeaseReference, NewEvent, NewRun, Pause, Published, QueueChange,
-    QueueControl, RecordError, Retention, RunFilter, Store, StoreError,
+    BulkOutcome, DeadFilter, Doubts, Enqueued, Forget, Forgotten, JobControl, LeaseReference, NewEvent, NewRun, Pause,
+    Published, QueueChange, QueueControl, RecordError, Retention, RunFilter, Store, StoreError,
 };
 
 use crate::findings::Findings;
@@ -33,6 +33,8 @@ pub(crate) enum Ask {
     ClearMail,
     Prune(Retention),
     ControlQueue(String, QueueChange),
+    /// The number of the request, and what is to be forgotten.
+    Forget(u64, Forget),
     /// Who pauses a job; none lets it go on.
     ControlJob(JobId, Option<Pause>),
     /// An attempt of an earlier process, or one that has ended, writes its end.
@@ -51,6 +53,7 @@ pub(crate) enum Reply {
     Pruned,
     Queue(QueueControl),
     Job(JobControl),
+    Forgotten(Forgotten),
     Late(Result<RunHead, RecordError>),
 }
 
@@ -86,14 +89,17 @@ impl Ask {
             Self::Enqueue(runs) => Reply::Enqueued(store.enqueue(runs, now).await?),
             Self::Publish(events) => Reply::Published(store.publish(events, now).await?),
             Self::Cancel(run, reason) => Reply::Changed(store.cancel(run, reason, now).await?),
-            Self::Requeue(run, due) => Reply::Changed(store.requeue(run, ATTEMPTS_ANEW, due, now).await?),
+            Self::Requeue(run, due) => Reply::Changed(store.requeue(run, ATTEMPTS_ANEW, due, None, now).await?),
             Self::CancelMany(filter, reason) => Reply::Bulk(store.cancel_many(filter, reason, false, now).await?),
-            Self::RequeueMany(filter, spread) => Reply::Bulk(store.requeue_many(filter, spread, false, now).await?),
+            Self::RequeueMany(filter, spread) => {
+                Reply::Bulk(store.requeue_many(filter, spread, Doubts::Leave, false, now).await?)
+            }
             Self::DiscardMany(filter, reason) => Reply::Bulk(store.discard_many(filter, reason, false, now).await?),
             Self::PutOrder(order) => Reply::Order(store.put_order(*order).await?),
             Self::ClearMail => store.clear_mail().await.map(|_| Reply::Cleared)?,
             Self::Prune(retention) => store.prune(retention, now).await.map(|_| Reply::Pruned)?,
             Self::ControlQueue(name, change) => Reply::Queue(store.control_queue(name, change, now).await?),
+            Self::Forget(_, what) => Reply::Forgotten(store.forget(what, false).await?),
             Self::ControlJob(job, paused) => Reply::Job(store.control_job(job, paused).await?),
             Self::Late(lease, entries) => match store.finish(lease, entries, now).await {
                 Err(RecordError::Store(error)) => return Err(error),
@@ -149,7 +155,10 @@ impl Ask {
                     format!("{self:?} was acknowledged with {control:?} and is not durable")
                 });
             }
-            (Self::Prune(_), Reply::Pruned) | (Self::ClearMail, Reply::Cleared) => {}
+            // What is left of what was to be forgotten, `judge_forget` says.
+            (Self::Forget(..), Reply::Forgotten(_))
+            | (Self::Prune(_), Reply::Pruned)
+            | (Self::ClearMail, Reply::Cleared) => {}
             _ => findings.report(|| format!("{self:?} was answered {reply:?}")),
         }
     }

@@ -2,11 +2,18 @@
 //! It changes nothing.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::task::Poll;
 
+use futures::future::BoxFuture;
 use jobmill_core::journal::EntryKind;
-use jobmill_core::{Clock as _, RunId, RunState};
-use jobmill_store::{Claimed, LeaseReference, Query, Record, RunFilter, StoreError};
+use jobmill_core::{Clock as _, Run, RunId, RunState};
+use jobmill_store::{
+    Claimed, Counts, LeaseReference, LogStore, MemoryLog, Query, Record, RunFilter, Schedule, Store as _, StoreError,
+    portable,
+};
 
+use crate::life::poll;
 use crate::standing::Standing;
 use crate::world::World;
 
@@ -153,6 +160,7 @@ impl World {
             Ok(export) => export.collect(),
             Err(error) => return self.findings.report(|| format!("nothing can be exported: {error}")),
         };
+        self.check_import(&exported);
         let watch = self.log.watch();
         let mut runs = 0;
         for record in exported {
@@ -172,6 +180,48 @@ impl World {
         }
         let told = watch.written.runs.len();
         self.findings.require(runs == told, || format!("{runs} runs are exported, of {told}"));
+    }
+
+    /// Another store that takes the lines of an export in is the same store.
+    fn check_import(&self, exported: &[Result<Record, StoreError>]) {
+        let copy = exported.to_vec();
+        let lines = portable::lines(Box::new(copy.into_iter()), self.clock.now());
+        let mut reading = portable::Reading::default();
+        let taken = lines.map(|line| {
+            reading
+                .take(line.map_err(|error| error.to_string())?.trim_end_matches('\n'))
+                .map_err(|error| error.to_string())
+        });
+        let records: Vec<Record> = match taken.collect::<Result<Vec<_>, String>>() {
+            Ok(records) => records.into_iter().flatten().collect(),
+            Err(error) => return self.findings.report(|| format!("an export can't be read: {error}")),
+        };
+        let ended = reading.finish();
+        self.findings.require(ended.is_ok(), || format!("an export has no end: {ended:?}"));
+        let Ok((store, mut committer)) = LogStore::by_hand(MemoryLog::new()) else {
+            return self.findings.report(|| "an empty store can't be opened".to_owned());
+        };
+        let store = Arc::new(store);
+        let (importing, count) = (Arc::clone(&store), records.len());
+        let mut imported: BoxFuture<'static, _> = Box::pin(async move { importing.import(records).await });
+        let _ = poll(&mut imported);
+        committer.step();
+        let imported = poll(&mut imported);
+        self.findings.require(imported == Poll::Ready(Ok(count)), || format!("{imported:?} of {count} were imported"));
+        let again = Self::now(store.export()).map(Iterator::collect::<Vec<_>>);
+        self.findings
+            .require(again.as_deref() == Ok(exported), || "what was imported is not what was exported".to_owned());
+        let Some(life) = &self.life else { return };
+        let (rows, imported) = (self.rows(&**life.store()), self.rows(&*store));
+        self.findings.require(rows == imported, || format!("another store shows {imported:?}, and not {rows:?}"));
+    }
+
+    /// What a store shows of runs and schedules.
+    fn rows(&self, store: &dyn Query) -> (Vec<Run>, Counts, Vec<Schedule>) {
+        let now = self.clock.now();
+        let runs = Self::now(store.runs(&RunFilter::default(), None, 100_000, now)).map(|page| page.items);
+        let counts = Self::now(store.counts(None, now));
+        (runs.unwrap_or_default(), counts.unwrap_or_default(), Self::now(store.schedules()).unwrap_or_default())
     }
 
     /// Something goes on for ever.

@@ -7,16 +7,19 @@ use jobmill_core::journal::{EntryKind, EventReference, Finished};
 use jobmill_core::order::{Money, Order, OrderStatus};
 use jobmill_core::run::AttemptOutcome;
 use jobmill_core::{Clock as _, JobId, Json, RunId, RunState, Timestamp};
-use jobmill_store::{Control, DeadFilter, NewEvent, NewRun, Pause, QueueChange, Retention, RunFilter, RunFlow};
+use jobmill_store::{Control, DeadFilter, Forget, NewEvent, NewRun, Pause, QueueChange, Retention, RunFilter, RunFlow};
 
 use crate::asks::{Ask, Client};
-use crate::policies::{Kind, event_name};
+use crate::forgets::Cut;
+use crate::policies::{Kind, event_name, pointer};
 use crate::scenario::Scenario;
-use crate::script::{ORDERS, payload};
+use crate::script::{ORDERS, READERS, document, payload, reader};
 use crate::world::World;
 
 /// Runs of one seed: enough to meet each other, few enough to look at.
 const RUNS_MAX: usize = 250;
+/// Where anything is: one in so many requests comes with one to forget something.
+const FORGETS: u64 = 25;
 
 impl World {
     /// Somebody asks for something.
@@ -41,6 +44,27 @@ impl World {
             let ask = self.control();
             self.put(ask);
         }
+        if self.scenario.forgets && self.besides.one_in(FORGETS) {
+            let ask = self.forget();
+            self.put(ask);
+        }
+    }
+
+    /// Somebody is to be forgotten; sometimes the power goes in the middle of it.
+    fn forget(&mut self) -> Ask {
+        let chance = &self.besides;
+        let value = match chance.below(4) {
+            0 => Some(("/a", format!("a-{}", chance.below(4)))),
+            1 | 2 => Some(("/c", chance.below(11).to_string())),
+            _ => None,
+        };
+        let value = value.map(|(at, value)| (pointer(at), value));
+        let email = (value.is_none() || chance.one_in(4)).then(|| reader(chance.below(READERS)));
+        let email = email.map(|email| if chance.one_in(2) { email.to_uppercase() } else { email });
+        let cuts = [None, None, None, Some(Cut::Before), Some(Cut::After)];
+        self.log.watch().cut = chance.one_of(&cuts).flatten();
+        self.forgets += 1;
+        Ask::Forget(self.forgets, Forget { email, value })
     }
 
     /// An operator says something of a queue or a job.
@@ -77,6 +101,9 @@ impl World {
             let cancels = events.iter().map(|event| (event.reference.id.clone(), event.cancels.clone()));
             self.log.watch().cancels.extend(cancels);
         }
+        if let Ask::Forget(number, what) = &ask {
+            self.log.watch().forgets(*number, what);
+        }
         self.clients.push(Client::new(ask, life.store().clone(), self.clock.now()));
         // It is in the store's queue from now on.
         self.poll_client(self.clients.len() - 1);
@@ -96,8 +123,10 @@ impl World {
         let run = self.chance.one_of(&self.requests)?;
         let watch = self.log.watch();
         let is_ending = watch.written.runs.get(&run.id).is_some_and(|told| told.standing.state.is_final());
-        // Once it is pruned its id names nothing: whoever comes that late gets a new run, and does what it did again.
-        let is_late = is_ending || watch.written.pruned.contains(&run.id);
+        // Once it is pruned or forgotten its id names nothing: whoever comes that late gets a new run, and does what it did
+        // again.
+        let is_going = !watch.forgetting.is_empty();
+        let is_late = is_ending || is_going || watch.written.pruned.contains(&run.id);
         drop(watch);
         let run = if is_late || self.chance.one_in(2) { NewRun { id: self.run_id(), ..run } } else { run };
         Some(Ask::Enqueue(vec![run]))
@@ -135,8 +164,8 @@ impl World {
     /// The same request as the version of the job that is loaded, or was, makes it.
     fn controlled(&self, run: NewRun, job: u64, plan: u64) -> NewRun {
         let version = self.versions.get(&job).copied().flatten().unwrap_or(0);
-        let described = self.scenario.described(job, version);
-        self.scenario.policies.controlled(run, plan, &described, self.clock.now())
+        let (described, _) = &*self.scenario.described(job, version);
+        self.scenario.policies.controlled(run, &document(plan), described, self.clock.now())
     }
 
     fn publish(&self) -> Ask {
@@ -215,15 +244,16 @@ impl World {
 
     fn retention(&self) -> Retention {
         let age = |one_in| self.chance.one_in(one_in).then(|| Duration::from_hours(self.chance.below(30)));
-        Retention { completed: Some(Duration::ZERO), cancelled: age(2), dead: age(2) }
+        Retention { completed: Some(Duration::ZERO), cancelled: age(2), dead: age(2), mail: None }
     }
 
     fn order(&self) -> Order {
         let statuses = [OrderStatus::Pending, OrderStatus::Paid];
+        let number = self.chance.below(ORDERS);
         Order {
-            id: format!("order-{}", self.chance.below(ORDERS)),
+            id: format!("order-{number}"),
             status: self.chance.one_of(&statuses).unwrap_or(OrderStatus::Pending),
-            customer_email: "reader@example.com".to_owned(),
+            customer_email: reader(number),
             customer_name: None,
             items: Vec::new(),
             total: Money { minor: 1_250, currency: "EUR".to_owned() },
@@ -266,6 +296,6 @@ fn resumes(control: &Control) -> Option<Ask> {
             control.paused.is_some().then(|| Ask::ControlQueue(name.clone(), change))
         }
         Control::Job { job, control } => control.paused.is_some().then(|| Ask::ControlJob(job.clone(), None)),
-        Control::Schedule(_) => None,
+        Control::Schedule(_) | Control::Suppression(_) | Control::SuppressionLifted(_) => None,
     }
 }

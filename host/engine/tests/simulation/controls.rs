@@ -1,10 +1,10 @@
-//! What operators said of queues and jobs, as records tell it, with whatever they said before.
+//! What operators said of queues and jobs and how far schedules have come, as records tell it, with whatever was said before.
 //! It judges no claim; the flow model does.
 
 use std::collections::BTreeMap;
 
-use jobmill_core::JobId;
-use jobmill_store::{Control, ControlKey, JobControl, Pause, QueueControl};
+use jobmill_core::{JobId, Timestamp};
+use jobmill_store::{Control, ControlKey, JobControl, Pause, QueueControl, Schedule};
 
 /// See the module.
 #[derive(Clone, Default)]
@@ -33,7 +33,7 @@ impl Controls {
         match self.now(key)? {
             Control::Queue { control, .. } => control.paused.as_ref(),
             Control::Job { control, .. } => control.paused.as_ref(),
-            Control::Schedule(_) => None,
+            Control::Schedule(_) | Control::Suppression(_) | Control::SuppressionLifted(_) => None,
         }
     }
 
@@ -51,6 +51,26 @@ impl Controls {
             Control::Queue { control, .. } => control.concurrency,
             _ => None,
         }
+    }
+
+    /// Schedules, in force or ended.
+    pub(crate) fn schedules(&self) -> impl Iterator<Item = &Schedule> {
+        self.all().filter_map(|control| if let Control::Schedule(schedule) = control { Some(schedule) } else { None })
+    }
+
+    /// The schedule of a job and an expression.
+    pub(crate) fn schedule(&self, (job, cron): &(JobId, String)) -> Option<&Schedule> {
+        match self.now(&ControlKey::Schedule(job.clone(), cron.clone()))? {
+            Control::Schedule(schedule) => Some(schedule),
+            _ => None,
+        }
+    }
+
+    /// Whether a schedule ever came so far, or ended there.
+    pub(crate) fn has_said_of_schedule(&self, key: &(JobId, String), up_to: Timestamp, ended: bool) -> bool {
+        let said = self.0.get(&ControlKey::Schedule(key.0.clone(), key.1.clone())).into_iter().flatten();
+        let mut said = said.filter_map(|it| if let Control::Schedule(schedule) = it { Some(schedule) } else { None });
+        said.any(|schedule| schedule.up_to == up_to && schedule.ended == ended)
     }
 
     /// Whether this was ever said of a queue.

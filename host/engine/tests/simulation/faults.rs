@@ -6,6 +6,7 @@ use std::time::Duration;
 use jobmill_core::Clock as _;
 use jobmill_store::Kept;
 
+use crate::chance::Chance;
 use crate::scenario::Fault;
 use crate::world::{RIGHT, World};
 
@@ -40,7 +41,7 @@ impl World {
                 self.prune();
             }
             Fault::LateEnds => self.write_late(),
-            Fault::Components => self.change_components(),
+            Fault::Components => self.change_components(&self.chance.clone()),
             Fault::MissedChanges => {
                 if let Some(life) = &mut self.life {
                     life.miss_changes();
@@ -109,9 +110,9 @@ impl World {
         self.clock.set(to);
     }
 
-    fn change_components(&mut self) {
-        let job = self.chance.below(self.scenario.jobs);
-        let version = if self.chance.one_in(3) { None } else { Some(self.chance.below(3)) };
+    pub(crate) fn change_components(&mut self, chance: &Chance) {
+        let job = chance.below(self.scenario.jobs);
+        let version = if chance.one_in(3) { None } else { Some(chance.below(3)) };
         self.versions.insert(job, version);
         self.load();
     }

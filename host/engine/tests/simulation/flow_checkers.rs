@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jobmill_core::journal::{Enqueued, EntryKind, Started};
 use jobmill_core::{Clock as _, EventId, JobId, RunId, Timestamp};
-use jobmill_store::{Control, Query, Record, WaitingBounds, WaitingCause};
+use jobmill_store::{Control, Page, Query, Record, WaitingBounds, WaitingCause};
 
 use crate::findings::Findings;
 use crate::flow_model::{Asking, is_told, nanoseconds_of};
@@ -47,7 +47,7 @@ impl Watch {
     }
 
     /// Unfinished runs that are not under way.
-    fn waiting(&self) -> impl Iterator<Item = (&RunId, &Told)> {
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (&RunId, &Told)> {
         let runs = self.durable.runs.iter();
         runs.filter(|(run, told)| told.standing.state.is_waiting() && !self.is_under_way(**run, told))
     }
@@ -206,12 +206,15 @@ impl World {
         });
     }
 
-    /// What operators said is in force after a start.
+    /// What operators said is in force after a start, and schedules have come as far as they had.
     pub(crate) fn check_controls(&self) {
         let Some(life) = &self.life else { return };
         let store: &dyn Query = &**life.store();
         let now = self.clock.now();
         let queues = Self::now(store.queues(now)).unwrap_or_default();
+        let schedules = Self::now(store.schedules()).unwrap_or_default();
+        let none = Page { items: Vec::new(), next: None };
+        let suppressions = Self::now(store.suppressions(None, usize::MAX - 1)).unwrap_or(none);
         for control in self.log.watch().durable.controls.all() {
             let is_kept = match control {
                 Control::Queue { name, control } => queues.iter().any(|queue| {
@@ -220,7 +223,9 @@ impl World {
                 Control::Job { job, control } => {
                     Self::now(store.job_flow(job, now)).is_ok_and(|flow| flow.paused == control.paused)
                 }
-                Control::Schedule(_) => true,
+                Control::Schedule(schedule) => schedules.contains(schedule),
+                Control::Suppression(suppression) => suppressions.items.contains(suppression),
+                Control::SuppressionLifted(digest) => suppressions.items.iter().all(|it| it.digest != *digest),
             };
             self.findings.require(is_kept, || format!("{control:?} was forgotten over a start"));
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jobmill_core::breaker::BreakerState;
 use jobmill_core::flow::{BreakerSettings, Concurrency, FlowKey, Pointer, RateLimit};
-use jobmill_core::journal::{Entry, EntryKind, Started};
+use jobmill_core::journal::{Enqueued, Entry, EntryKind, Started};
 use jobmill_core::run::AttemptOutcome;
 use jobmill_core::{JobId, RunId, Timestamp};
 use jobmill_store::{Blocker, ControlKey, Rules, WaitingCause};
@@ -37,9 +37,12 @@ pub(crate) struct Asking<'a> {
 
 impl<'a> Asking<'a> {
     pub(crate) fn of(told: &'a Told) -> Option<Self> {
-        let enqueued = told.enqueued()?;
+        told.enqueued().map(Self::with)
+    }
+
+    pub(crate) fn with(enqueued: &'a Enqueued) -> Self {
         let keys = enqueued.terms.as_ref().map_or(&[][..], |terms| &terms.keys);
-        Some(Self { job: &enqueued.job, queue: &enqueued.queue, keys })
+        Self { job: &enqueued.job, queue: &enqueued.queue, keys }
     }
 
     fn value(&self, pointer: Option<&Pointer>) -> Option<&'a str> {
@@ -217,6 +220,8 @@ pub(crate) fn is_told(said: &WaitingCause, causes: &[Cause], controls: &Controls
             let key = ControlKey::Queue(asking.queue.to_owned());
             controls.pause(&key) == Some(pause) && causes.contains(&Cause::QueuePaused)
         }
+        // No attempt here is held, so no job is.
+        Blocker::Held(_) => false,
         Blocker::Breaker(until) => causes.contains(&Cause::Breaker(*until)),
         Blocker::QueueFull(limit) => causes.contains(&Cause::QueueFull(*limit)),
         Blocker::Concurrency(limit, value) => {

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SimulatedClock;
 use crate::findings::Findings;
+use crate::schedules::{Board, Schedules};
 use crate::watched_log::WatchedLog;
 
 /// What is loaded, by job.
@@ -37,6 +38,9 @@ pub(crate) struct Parts {
     pub(crate) jobs: Jobs,
     /// Limits of queues, as they are configured.
     pub(crate) queues: BTreeMap<String, u32>,
+    /// What fires schedules, where there are any, and where it looks for what is loaded.
+    pub(crate) schedules: Option<Schedules>,
+    pub(crate) board: Arc<Board>,
     /// A bug of the shell.
     pub(crate) flaw: Option<Flaw>,
 }
@@ -52,6 +56,8 @@ pub(crate) enum Flaw {
     Unmoved,
     /// What a claim says of due runs that it left is not told.
     Complacent,
+    /// A schedule that the store refused to take on is taken to have gone on.
+    Hasty,
 }
 
 /// An attempt under way.
@@ -98,6 +104,8 @@ pub(crate) struct Life {
     looking: Option<Errand>,
     attempts: Vec<Attempt>,
     interrupted: CancellationToken,
+    /// Schedules that are being followed.
+    tending: Option<BoxFuture<'static, Result<(), StoreError>>>,
     /// Attempts that ended on record.
     ended: Vec<LeaseReference>,
     /// Attempts were dropped because their grace was over.
@@ -131,11 +139,13 @@ impl Life {
             looking: None,
             attempts: Vec::new(),
             interrupted: CancellationToken::new(),
+            tending: None,
             ended: Vec::new(),
             abandoned: false,
             stopping: false,
         };
         life.tell_jobs();
+        life.parts.board.post(life.parts.jobs.clone());
         life
     }
 
@@ -151,6 +161,7 @@ impl Life {
     pub(crate) fn load(&mut self, jobs: Jobs) {
         self.parts.jobs = jobs;
         self.tell_jobs();
+        self.parts.board.post(self.parts.jobs.clone());
     }
 
     fn tell_jobs(&mut self) {
@@ -161,7 +172,25 @@ impl Life {
     /// It is told to stop.
     pub(crate) fn shut_down(&mut self) {
         self.stopping = true;
+        self.tending = None;
         self.wakes.push(Wake::Shutdown);
+    }
+
+    /// What is loaded.
+    pub(crate) fn jobs(&self) -> &Jobs {
+        &self.parts.jobs
+    }
+
+    /// Lets schedules go on. When the store fails under them, the scheduler finds it out as well.
+    pub(crate) fn tend(&mut self) {
+        if self.tending.as_mut().is_some_and(|tending| poll(tending).is_ready()) {
+            self.tending = None;
+        }
+    }
+
+    /// Whether schedules are followed.
+    pub(crate) fn is_tending(&self) -> bool {
+        self.tending.is_some()
     }
 
     /// Changes that were not heard yet are missed, as when too many come at once.
@@ -224,7 +253,10 @@ impl Life {
             Phase::Rescuing(rescuing) => {
                 match poll(rescuing) {
                     Poll::Pending => {}
-                    Poll::Ready(Ok(_)) => self.phase = Phase::Serving,
+                    Poll::Ready(Ok(_)) => {
+                        self.phase = Phase::Serving;
+                        self.tending = self.parts.schedules.take().map(|schedules| Box::pin(schedules.follow()) as _);
+                    }
                     Poll::Ready(Err(StoreError::Unavailable(_) | StoreError::Full(_))) => {
                         let (store, now) = (Arc::clone(&self.parts.store), self.parts.clock.now());
                         self.phase = Phase::Rescuing(Box::pin(async move { store.rescue(now).await }));

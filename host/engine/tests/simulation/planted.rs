@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jobmill_core::journal::{Entry, EntryKind};
 use jobmill_core::{Json, RunId};
-use jobmill_store::{Log, LogError, LogOpener, LogReader, Notes, Place, Record, Space};
+use jobmill_store::{Control, Log, LogError, LogOpener, LogReader, Notes, Place, Record, Space, StoreError};
 
 use crate::life::Flaw;
 
@@ -66,6 +66,16 @@ pub(crate) enum Plant {
     UnheardCancels,
     /// The store knows no bound of what may wait.
     NoBounds,
+    /// The log forgets over a restart how far schedules came last.
+    RewoundSchedules,
+    /// The store makes a schedule's run in one commit and takes the schedule on in the next.
+    SplitFirings,
+    /// The log says that it was written anew, and was not.
+    UnerasedLog,
+    /// The log that is written anew lacks a record.
+    LossyRewrite,
+    /// The store forgets what is there, and not what is in the mails.
+    RememberedMails,
     /// Randomness begins anew with each process.
     RepeatedEntropy,
     /// The shell has a bug.
@@ -73,7 +83,7 @@ pub(crate) enum Plant {
 }
 
 impl Plant {
-    pub(crate) const ALL: [Self; 31] = [
+    pub(crate) const ALL: [Self; 37] = [
         Self::UnsyncedLog,
         Self::TornGroups,
         Self::NoNotes,
@@ -100,11 +110,17 @@ impl Plant {
         Self::DroppedPayloads,
         Self::UnheardCancels,
         Self::NoBounds,
+        Self::RewoundSchedules,
+        Self::SplitFirings,
+        Self::UnerasedLog,
+        Self::LossyRewrite,
+        Self::RememberedMails,
         Self::RepeatedEntropy,
         Self::Shell(Flaw::Deaf),
         Self::Shell(Flaw::Silent),
         Self::Shell(Flaw::Unmoved),
         Self::Shell(Flaw::Complacent),
+        Self::Shell(Flaw::Hasty),
     ];
 
     pub(crate) fn flaw(self) -> Option<Flaw> {
@@ -118,6 +134,18 @@ pub(crate) struct PlantedOpener<Opener>(pub(crate) Opener, pub(crate) Plant);
 impl<Opener: LogOpener> LogOpener for PlantedOpener<Opener> {
     fn open(&mut self) -> Result<Box<dyn Log>, LogError> {
         Ok(Box::new(PlantedLog { log: self.0.open()?, plant: self.1, payloads: HashMap::new() }))
+    }
+
+    fn rewrite(&mut self, records: &mut dyn Iterator<Item = Result<Record, StoreError>>) -> Result<(), StoreError> {
+        match self.1 {
+            Plant::UnerasedLog => Ok(()),
+            Plant::LossyRewrite => {
+                let mut records: Vec<_> = records.collect();
+                records.pop();
+                self.0.rewrite(&mut records.into_iter())
+            }
+            _ => self.0.rewrite(records),
+        }
     }
 }
 
@@ -142,6 +170,11 @@ impl PlantedLog {
 fn read_back(plant: Plant, mut record: Record) -> Option<Record> {
     if plant == Plant::ForgottenPauses && matches!(record, Record::Control(_)) {
         return None;
+    }
+    if let Record::Control(Control::Schedule(schedule)) = &mut record
+        && plant == Plant::RewoundSchedules
+    {
+        schedule.up_to = schedule.up_to.before(Duration::from_mins(3)).unwrap_or_default();
     }
     if let Record::Journal { entries, .. } = &mut record {
         for entry in entries {

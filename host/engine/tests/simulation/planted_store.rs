@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jobmill_core::journal::EntryKind;
-use jobmill_core::mail::MailStatus;
+use jobmill_core::mail::{DoubtfulMail, InDoubtChoice, MailStatus};
 use jobmill_core::order::Order;
+use jobmill_core::suppression::Suppression;
 use jobmill_core::transition::Refused;
 use jobmill_core::{EventId, JobId, MailId, Run, RunHead, RunId, Timestamp};
 use jobmill_store::{
-    BulkOutcome, Change, Claim, Claimed, Counts, Cursor, DeadFilter, DeadGroup, Enqueued, EventRecord, Export, Firing,
-    Forget, Forgotten, JobControl, JobFlowView, LeaseReference, LogStore, MailFilter, MailSummary, MailView, NewEvent,
-    NewRun, Page, Pause, Pruned, Published, Query, QueueChange, QueueControl, QueueView, Record, RecordError,
-    Retention, Room, Rules, RunFilter, RunRecord, Schedule, Store, StoreError, WaitingBounds, WaitingFor,
+    BulkOutcome, Change, Claim, Claimed, Counts, Cursor, DeadFilter, DeadGroup, Doubts, Enqueued, EventRecord, Export,
+    Firing, Forget, Forgotten, JobControl, JobFlowView, LeaseReference, LogStore, MailFilter, MailSummary, MailView,
+    NewEvent, NewRun, NotReleased, Page, Pause, Pruned, Published, Query, QueueChange, QueueControl, QueueView, Record,
+    RecordError, Release, Retention, Room, Rules, RunFilter, RunRecord, Schedule, Settlement, Store, StoreError,
+    Suppressed, SuppressionCursor, WaitingBounds, WaitingFor,
 };
 use tokio::sync::broadcast;
 
@@ -137,6 +139,11 @@ impl Store for PlantedStore {
     }
 
     async fn fire(&self, firing: Firing, now: Timestamp) -> Result<bool, StoreError> {
+        if self.has(Plant::SplitFirings)
+            && let Some(run) = &firing.run
+        {
+            self.store.enqueue(vec![run.clone()], now).await?;
+        }
         self.store.fire(firing, now).await
     }
 
@@ -184,9 +191,10 @@ impl Store for PlantedStore {
         run: RunId,
         max_attempts: u32,
         scheduled_at: Timestamp,
+        choice: Option<InDoubtChoice>,
         now: Timestamp,
     ) -> Result<Option<Result<RunHead, Refused>>, StoreError> {
-        self.store.requeue(run, max_attempts, scheduled_at, now).await
+        self.store.requeue(run, max_attempts, scheduled_at, choice, now).await
     }
 
     async fn cancel_many(
@@ -203,10 +211,11 @@ impl Store for PlantedStore {
         &self,
         filter: DeadFilter,
         spread: Duration,
+        doubts: Doubts,
         dry_run: bool,
         now: Timestamp,
     ) -> Result<BulkOutcome, StoreError> {
-        self.store.requeue_many(filter, spread, dry_run, now).await
+        self.store.requeue_many(filter, spread, doubts, dry_run, now).await
     }
 
     async fn discard_many(
@@ -227,13 +236,30 @@ impl Store for PlantedStore {
         self.store.clear_mail().await
     }
 
+    async fn suppress(&self, suppression: Suppression) -> Result<Suppressed, StoreError> {
+        self.store.suppress(suppression).await
+    }
+
+    async fn lift_suppression(&self, address: String) -> Result<Option<Suppression>, StoreError> {
+        self.store.lift_suppression(address).await
+    }
+
+    async fn begin_release(&self, mail: MailId, now: Timestamp) -> Result<Result<Release, NotReleased>, StoreError> {
+        self.store.begin_release(mail, now).await
+    }
+
+    async fn end_release(&self, release: Release, settlement: Settlement, now: Timestamp) -> Result<(), StoreError> {
+        self.store.end_release(release, settlement, now).await
+    }
+
     async fn prune(&self, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError> {
         let now = if self.has(Plant::HastyPruning) { now.after(Duration::from_hours(48)) } else { now };
         self.store.prune(retention, now).await
     }
 
     async fn forget(&self, what: Forget, dry_run: bool) -> Result<Forgotten, StoreError> {
-        self.store.forget(what, dry_run).await
+        let email = what.email.filter(|_| !self.has(Plant::RememberedMails));
+        self.store.forget(Forget { email, ..what }, dry_run).await
     }
 
     async fn import(&self, records: Vec<Record>) -> Result<usize, StoreError> {
@@ -308,6 +334,22 @@ impl Query for PlantedStore {
 
     async fn mail(&self, id: MailId) -> Result<Option<MailView>, StoreError> {
         self.store.mail(id).await
+    }
+
+    async fn mails_in_doubt(&self, run: RunId) -> Result<Vec<DoubtfulMail>, StoreError> {
+        self.store.mails_in_doubt(run).await
+    }
+
+    async fn suppression(&self, address: &str) -> Result<Option<Suppression>, StoreError> {
+        self.store.suppression(address).await
+    }
+
+    async fn suppressions(
+        &self,
+        after: Option<SuppressionCursor>,
+        limit: usize,
+    ) -> Result<Page<Suppression, SuppressionCursor>, StoreError> {
+        self.store.suppressions(after, limit).await
     }
 
     async fn orders(&self, after: Option<&str>, limit: usize) -> Result<Page<Order, String>, StoreError> {

@@ -11,9 +11,10 @@ use jobmill_core::job::{JobOverrides, Switch};
 use jobmill_core::journal::UniqueTerms;
 use jobmill_core::{Job, JobId, Timestamp, limits};
 use jobmill_store::{NewRun, RunDebounce, RunFlow, WaitingBounds};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::chance::Chance;
+use crate::script::document;
 
 /// A kind of flow control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub(crate) struct Policies {
     row: u64,
     kinds: Vec<Kind>,
     /// Runs that may wait over all jobs.
-    waiting: Option<u32>,
+    pub(crate) waiting: Option<u32>,
     /// Limits of queues, as they are configured.
     pub(crate) queues: BTreeMap<String, u32>,
 }
@@ -134,10 +135,9 @@ impl Policies {
     }
 
     /// A request for a run of this job, with what flow control says of it.
-    pub(crate) fn controlled(&self, run: NewRun, plan: u64, job: &Job, now: Timestamp) -> NewRun {
-        let document = document(plan);
+    pub(crate) fn controlled(&self, run: NewRun, document: &Value, job: &Job, now: Timestamp) -> NewRun {
         let of_payload = job.unique_key.value.as_ref().and_then(|pointer| {
-            let value = pointer.value_in(&document)?;
+            let value = pointer.value_in(document)?;
             Some(format!("{pointer}={value}"))
         });
         let is_unique_by_payload = run.unique_key.is_none() && of_payload.is_some();
@@ -147,15 +147,15 @@ impl Policies {
         let debounce = job.debounce.value.as_ref();
         let quiet = debounce.map_or(now, |debounce| now.after(debounce.period));
         let flow = RunFlow {
-            keys: keys(job, &document),
+            keys: keys(job, document),
             unique: Some(unique).filter(|unique| unique_key.is_some() && *unique != usual),
             is_unique_by_payload,
             debounce: debounce.map(|debounce| RunDebounce {
-                value: debounce.key.as_ref().and_then(|pointer| pointer.value_in(&document)),
+                value: debounce.key.as_ref().and_then(|pointer| pointer.value_in(document)),
                 max_wait: debounce.max_wait,
             }),
             expires: job.expires.value,
-            marks: marks(&job.id, job.cancel_on.value.iter(), &document),
+            marks: marks(&job.id, job.cancel_on.value.iter(), document),
             waiting: WaitingBounds { of_job: job.max_waiting.value, in_all: self.waiting },
         };
         let scheduled_at = if debounce.is_some() { run.scheduled_at.max(quiet) } else { run.scheduled_at };
@@ -182,7 +182,8 @@ fn queue(number: u64) -> String {
     format!("queue-{}", number % 2)
 }
 
-fn pointer(text: &str) -> Pointer {
+/// A place in payloads.
+pub(crate) fn pointer(text: &str) -> Pointer {
     Pointer::try_from(text.to_owned()).expect("a pointer")
 }
 
@@ -199,12 +200,6 @@ fn concurrency(chance: &Chance) -> Vec<Concurrency> {
         2 => vec![unkeyed(2, 4), keyed("/b", 1)],
         _ => vec![keyed("/a", 1), keyed("/b", 2)],
     }
-}
-
-/// What pointers find in the payload that stands for this plan.
-fn document(plan: u64) -> Value {
-    let b = (!plan.is_multiple_of(5)).then_some(plan % 3);
-    json!({ "a": format!("a-{}", plan % 4), "b": b, "c": plan % 11 })
 }
 
 fn keys(job: &Job, document: &Value) -> Vec<FlowKey> {

@@ -2,14 +2,17 @@
 //! Each fault is off in half of the seeds, so that faults are also met alone.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jobmill_core::job::Descriptor;
+use jobmill_core::cron::CronExpression;
+use jobmill_core::job::{Descriptor, JobOverrides};
 use jobmill_core::{Backoff, Job, JobId, Timestamp, Version};
 use jobmill_engine::LoadedJob;
+use jobmill_engine::timetable::crons_of;
 
 use crate::chance::Chance;
+use crate::crons::Crons;
 use crate::life::Jobs;
 use crate::policies::Policies;
 use crate::script::Scripted;
@@ -94,13 +97,23 @@ pub(crate) struct Scenario {
     pub(crate) names: u64,
     /// What jobs say for flow control.
     pub(crate) policies: Policies,
+    /// When jobs start by themselves, where they do.
+    pub(crate) crons: Option<Crons>,
+    /// Values and addresses are forgotten.
+    pub(crate) forgets: bool,
+    /// What was made of the versions of the jobs so far: an expression takes long to read.
+    described: Arc<Mutex<BTreeMap<(u64, u64), Described>>>,
 }
 
+/// A job, and when it starts by itself.
+pub(crate) type Described = Arc<(Job, Vec<CronExpression>)>;
+
 impl Scenario {
-    pub(crate) fn draw(chance: &Chance, policies: Policies) -> Self {
+    pub(crate) fn draw(chance: &Chance, policies: Policies, besides: &Chance) -> Self {
         let faults = Fault::ALL.into_iter().filter(|_| chance.one_in(2)).collect();
         // Commits are slow in some seeds: much is under way at once.
         let commit = if chance.one_in(3) { 1 + chance.below(2) } else { 6 + chance.below(14) };
+        let has_more = besides.one_in(2);
         Self {
             jobs: 1 + chance.below(4),
             concurrency: 1 + chance.index(8),
@@ -118,6 +131,9 @@ impl Scenario {
             cleaned_from: if chance.one_in(4) { usize::MAX } else { 5 + chance.index(40) },
             names: 2 + chance.below(20),
             policies,
+            crons: has_more.then(|| Crons::draw(besides)).filter(|_| !besides.one_in(3)),
+            forgets: has_more && !besides.one_in(3),
+            described: Arc::default(),
         }
     }
 
@@ -136,8 +152,13 @@ impl Scenario {
         u32::try_from(number).unwrap_or(0)
     }
 
-    /// A job as this version of its component describes it.
-    pub(crate) fn described(&self, number: u64, version: u64) -> Job {
+    /// A job as this version of its component describes it, and when it starts by itself.
+    pub(crate) fn described(&self, number: u64, version: u64) -> Described {
+        let mut described = self.described.lock().expect("not poisoned");
+        Arc::clone(described.entry((number, version)).or_insert_with(|| Arc::new(self.describe(number, version))))
+    }
+
+    fn describe(&self, number: u64, version: u64) -> (Job, Vec<CronExpression>) {
         let backoff = match number % 3 {
             0 => Backoff::Fixed { delay: Duration::from_millis(700) },
             1 => Backoff::default(),
@@ -155,7 +176,11 @@ impl Scenario {
             backoff: Some(backoff),
             ..Descriptor::default()
         };
-        Job::new(descriptor, &self.policies.of(number, version)).expect("a job")
+        let (crons, catch_up) = self.crons.as_ref().map(|crons| crons.of(number, version)).unzip();
+        let overrides = JobOverrides { cron: crons, cron_catch_up: catch_up, ..self.policies.of(number, version) };
+        let job = Job::new(descriptor, &overrides).expect("a job");
+        let crons = crons_of(&job, None).expect("cron expressions");
+        (job, crons)
     }
 
     /// What is loaded: these versions of the jobs, none for a job whose component is gone.
@@ -163,14 +188,15 @@ impl Scenario {
         let loaded = versions.iter().filter_map(|(number, version)| {
             let version = (*version)?;
             let component = format!("job {number} version {version}");
+            let (job, crons) = (*self.described(*number, version)).clone();
             let loaded = LoadedJob {
-                job: self.described(*number, version),
+                job,
+                crons,
                 version: Version::of(component.as_bytes()),
                 imports: Vec::new(),
                 file: format!("job-{number}.wasm"),
                 loaded_at: now,
                 schema: None,
-                crons: Vec::new(),
                 runner: Arc::new(Scripted(Arc::clone(stage))),
             };
             Some((Self::job(*number), Arc::new(loaded)))

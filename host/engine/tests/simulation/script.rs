@@ -15,6 +15,7 @@ use jobmill_core::order::{OrderPatch, OrderStatus};
 use jobmill_core::outcome::AttemptError;
 use jobmill_core::{FailureKind, Json, MailId, Outcome, RunId};
 use jobmill_engine::{AttemptContext, RecordError, Runner, StepError, Stop};
+use serde_json::{Value, json};
 
 use crate::chance::Chance;
 use crate::stage::{Answer, Stage};
@@ -34,9 +35,35 @@ enum Act {
     Wait(Duration),
 }
 
+/// How many readers there are.
+pub(crate) const READERS: u64 = 6;
+
+/// The address of a reader.
+pub(crate) fn reader(number: u64) -> String {
+    format!("reader-{}@example.com", number % READERS)
+}
+
+/// What the payload of a run with this plan says.
+pub(crate) fn document(plan: u64) -> Value {
+    let b = (!plan.is_multiple_of(5)).then_some(plan % 3);
+    let reader = plan.is_multiple_of(2).then(|| reader(plan / 2));
+    json!({ "plan": plan, "a": format!("a-{}", plan % 4), "b": b, "c": plan % 11, "reader": reader })
+}
+
 /// The payload of a run with this plan.
 pub(crate) fn payload(plan: u64) -> Json {
-    Json::of(&plan).expect("a number is a document")
+    Json::of(&document(plan)).expect("a document")
+}
+
+/// The plan of a run; one that a schedule made has a plan of its own.
+fn plan_of(run: RunId, payload: &Json) -> u64 {
+    let plan = payload.to_value().ok().and_then(|document| document.get("plan")?.as_u64());
+    plan.unwrap_or_else(|| run.to_bytes().iter().fold(0, |plan, byte| plan * 31 % 100_000 + u64::from(*byte)))
+}
+
+/// What a step leaves.
+fn value_of(step: u64) -> Json {
+    Json::of(&step).expect("a number is a document")
 }
 
 /// What every attempt of a run with this payload does, in order.
@@ -70,7 +97,7 @@ impl Runner for Scripted {
         let clock = Arc::clone(context.clock());
         let deadline = clock.sleep(timeout);
         let (run, lease) = (context.run().id, context.run().lease);
-        let plan: u64 = context.payload().as_str().parse().unwrap_or_default();
+        let plan = plan_of(run, context.payload());
         let stopped = async {
             match select(pin!(stop.cancelled.cancelled()), pin!(stop.interrupted.cancelled())).await {
                 Either::Left(_) => Outcome::Cancelled,
@@ -123,7 +150,7 @@ impl Scripted {
 
     async fn step(&self, number: u64, context: &mut AttemptContext) -> Result<(), Outcome> {
         let (run, name) = (context.run().id, format!("step-{number}"));
-        let value = payload(number);
+        let value = value_of(number);
         match context.begin_step(&name) {
             Ok(Some(kept)) if kept == value => Ok(()),
             Ok(Some(_)) => Err(Outcome::failed(FailureKind::Permanent, "the step has another value")),
@@ -149,7 +176,7 @@ impl Scripted {
         let mail = match context.remembered_mail(&key) {
             Some(remembered) if remembered.status.is_done() => return Ok(()),
             Some(remembered) => remembered.mail.clone(),
-            None => new_mail(run, &key, context),
+            None => new_mail(run, number, &key, context),
         };
         context.intend_mail(key.clone(), mail.clone()).await.map_err(|error| refused(&error))?;
         let answer = self.0.hand_over(run, lease, &key, &mail.message_id);
@@ -171,7 +198,7 @@ impl Scripted {
         let id = format!("order-{number}");
         let patch = OrderPatch { status: Some(status), ..OrderPatch::default() };
         let key = EffectKey::order(&id, &patch, 0);
-        if context.has_updated_order(&key) {
+        if context.remembered_change(&key).is_some() {
             return Ok(());
         }
         // What it reads now may have changed when the attempt ends.
@@ -215,7 +242,7 @@ fn capture(number: u64, context: &mut AttemptContext) -> Result<(), Outcome> {
     if context.remembered_mail(&key).is_some_and(|remembered| remembered.status.is_done()) {
         return Ok(());
     }
-    let mail = new_mail(context.run().id, &key, context);
+    let mail = new_mail(context.run().id, number, &key, context);
     context.keep_mail(key, mail, MailStatus::Captured, None).map_err(|error| refused(&error))
 }
 
@@ -225,10 +252,10 @@ fn refused(error: &RecordError) -> Outcome {
 }
 
 fn mail_key(number: u64) -> EffectKey {
-    EffectKey::mail("note", &format!("reader-{number}@example.com"), 0)
+    EffectKey::mail("note", &reader(number), 0)
 }
 
-fn new_mail(run: RunId, key: &EffectKey, context: &AttemptContext) -> Arc<Mail> {
+fn new_mail(run: RunId, number: u64, key: &EffectKey, context: &AttemptContext) -> Arc<Mail> {
     let now = context.now();
     let mailbox = |address: &str| Mailbox { address: address.to_owned(), name: None };
     Arc::new(Mail {
@@ -238,7 +265,7 @@ fn new_mail(run: RunId, key: &EffectKey, context: &AttemptContext) -> Arc<Mail> 
         created_at: now,
         message: Message {
             kind: "note".to_owned(),
-            to: mailbox("reader@example.com"),
+            to: mailbox(&reader(number)),
             reply_to: None,
             subject: "A note".to_owned(),
             text: "Hello".to_owned(),

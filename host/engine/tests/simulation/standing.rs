@@ -81,7 +81,9 @@ impl Standing {
             EntryKind::StepCompleted { .. }
             | EntryKind::MailIntended { .. }
             | EntryKind::MailSettled { .. }
-            | EntryKind::OrderUpdated { .. } => legal(self.state == RunState::Running, "an effect")?,
+            | EntryKind::OrderUpdated { .. }
+            | EntryKind::OrderIntended { .. }
+            | EntryKind::OrderSettled { .. } => legal(self.state == RunState::Running, "an effect")?,
             EntryKind::Finished(finished) => {
                 legal(self.state == RunState::Running, "an end")?;
                 legal(self.may_end(finished), "such an end")?;
@@ -123,7 +125,9 @@ impl Standing {
         match finished.outcome {
             AttemptOutcome::Completed => finished.to == RunState::Completed && finished.counted,
             AttemptOutcome::Cancelled => finished.to == RunState::Cancelled && finished.counted,
-            AttemptOutcome::Snoozed => (cancelled || finished.to == RunState::Scheduled) && !finished.counted,
+            AttemptOutcome::Snoozed | AttemptOutcome::Held => {
+                (cancelled || finished.to == RunState::Scheduled) && !finished.counted
+            }
             AttemptOutcome::Interrupted => (cancelled || finished.to == RunState::Available) && !finished.counted,
             AttemptOutcome::Failed => {
                 let Some(error) = &finished.error else { return false };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jobmill_core::flow::UniqueStates;
 use jobmill_core::journal::{Enqueued, Entry, EntryKind};
 use jobmill_core::order::Order;
-use jobmill_core::{EventId, JobId, RunId, RunState, Timestamp, limits};
+use jobmill_core::{EventId, JobId, Json, RunId, RunState, Timestamp, limits};
 use jobmill_store::Record;
 
 use crate::controls::Controls;
@@ -111,12 +111,12 @@ impl Told {
 pub(crate) struct Truth {
     pub(crate) runs: BTreeMap<RunId, Told>,
     pub(crate) orders: BTreeMap<String, Order>,
-    /// Runs that were pruned.
+    /// Runs that were pruned or forgotten.
     pub(crate) pruned: BTreeSet<RunId>,
     /// What operators said.
     pub(crate) controls: Controls,
-    /// Events with a record of their own.
-    alone: BTreeSet<EventId>,
+    /// Events with a record of their own: their data, and when they came.
+    pub(crate) alone: BTreeMap<EventId, (Json, Timestamp)>,
     /// Events and the groups that published them.
     pub(crate) events: BTreeMap<EventId, u64>,
     /// Events without runs that were pruned.
@@ -139,10 +139,10 @@ impl Truth {
                     let expected = changed.remove(&order.id).flatten();
                     self.order(order, expected.as_ref(), findings);
                 }
-                Record::Event { reference, .. } => {
+                Record::Event { reference, data, received_at, .. } => {
                     // It may be written again.
                     self.events.entry(reference.id.clone()).or_insert(self.groups);
-                    self.alone.insert(reference.id.clone());
+                    self.alone.insert(reference.id.clone(), (data.clone(), *received_at));
                 }
                 Record::Pruned { runs } => {
                     for run in runs {
@@ -151,7 +151,7 @@ impl Truth {
                 }
                 Record::PrunedEvents { events } => {
                     self.events.retain(|event, _| !events.contains(event));
-                    self.alone.retain(|event| !events.contains(event));
+                    self.alone.retain(|event, _| !events.contains(event));
                     self.pruned_events.extend(events.iter().cloned());
                 }
                 Record::Control(control) => self.controls.take_in(control),
@@ -254,11 +254,9 @@ impl Truth {
         let Some(told) = self.runs.remove(&run) else {
             return findings.report(|| format!("{run} was pruned and is not there"));
         };
-        let state = told.standing.state;
-        findings.require(state.is_final(), || format!("{run} was pruned and is {state}"));
         if let Some(event) = told.enqueued().and_then(|enqueued| enqueued.event.as_ref()) {
             let of_event = |other: &Told| other.enqueued().is_some_and(|it| it.event.as_ref() == Some(event));
-            if !self.runs.values().any(of_event) && !self.alone.contains(&event.id) {
+            if !self.runs.values().any(of_event) && !self.alone.contains_key(&event.id) {
                 self.events.remove(&event.id);
             }
         }

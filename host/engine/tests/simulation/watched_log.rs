@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jobmill_core::flow::Mark;
-use jobmill_core::journal::{Entry, EntryKind};
-use jobmill_core::{Clock as _, EventId, RunId, RunState, Timestamp, limits};
+use jobmill_core::journal::{Enqueued, Entry, EntryKind, Started};
+use jobmill_core::{Clock as _, EventId, RunId, RunState, Timestamp};
 use jobmill_store::{
     Control, JobControl, Kept, Log, LogError, LogOpener, LogReader, MemoryLog, Notes, Place, Record, Rules, Space,
-    WaitingBounds,
+    StoreError, WaitingBounds,
 };
 
 use crate::clock::SimulatedClock;
 use crate::findings::Findings;
 use crate::flow_model::{Asking, FlowModel};
+use crate::forgets::{Cut, Forgetting};
+use crate::schedule_checkers::{Decided, Key};
 use crate::standing::Standing;
 use crate::truth::{Told, Truth};
 
@@ -53,6 +55,14 @@ pub(crate) struct Watch {
     pub(crate) bounds: BTreeMap<RunId, WaitingBounds>,
     /// What each event takes back.
     pub(crate) cancels: BTreeMap<EventId, Vec<Mark>>,
+    /// By what schedules go on.
+    pub(crate) decided: Decided,
+    /// Schedules that the store refused to take on when it was last asked.
+    pub(crate) refused: BTreeSet<Key>,
+    /// What is being forgotten, by the number of the request.
+    pub(crate) forgetting: BTreeMap<u64, Forgetting>,
+    /// The power is to go when the log is next written anew, or has gone.
+    pub(crate) cut: Option<Cut>,
     /// A write has failed since the log was opened.
     pub(crate) is_refusing: bool,
 }
@@ -107,19 +117,9 @@ impl WatchedLog {
             watch.noted.clear();
         }
         watch.meanwhile = None;
-    }
-
-    /// Nothing is pruned before its keys are free again.
-    fn check_pruned(&self, watch: &Watch, group: &[Record]) {
-        let pruned = group.iter().filter_map(|record| match record {
-            Record::Pruned { runs } => Some(runs),
-            _ => None,
-        });
-        for run in pruned.flatten() {
-            let finished = watch.written.runs.get(run).and_then(|told| told.standing.finished_at);
-            let old = finished.is_some_and(|at| at.after(limits::UNIQUE_WINDOW) <= self.clock.latest());
-            self.findings.require(old, || format!("{run} was pruned, and it ended at {finished:?}"));
-        }
+        watch.refused.clear();
+        watch.forgetting.clear();
+        watch.cut = None;
     }
 
     fn check_start(&self, watch: &mut Watch, run: RunId, first: u32, entry: &Entry) {
@@ -165,18 +165,30 @@ impl Watch {
         told.standing.state == RunState::Running || self.noted.get(&run).is_some_and(|(first, _)| is_noted(first))
     }
 
-    /// A log is opened: by a new process, or by one whose disk had no room.
-    fn open(&mut self) {
+    /// A log with these records is opened: by a new process, or by one whose disk had no room. What they say of starts
+    /// counts, also of runs that were forgotten, until they are gone.
+    fn open(&mut self, records: &[Record]) {
         self.is_refusing = false;
+        let mut told: BTreeMap<RunId, &Enqueued> = BTreeMap::new();
+        let mut starts: Vec<(Asking<'_>, &Started)> = Vec::new();
+        for record in records {
+            let Record::Journal { run, entries, .. } = record else { continue };
+            for entry in entries {
+                match &entry.kind {
+                    EntryKind::Enqueued(enqueued) => _ = told.insert(*run, enqueued),
+                    EntryKind::Started(started) => {
+                        starts.extend(told.get(run).map(|enqueued| (Asking::with(enqueued), started)));
+                    }
+                    _ => {}
+                }
+            }
+        }
         let Self { durable, noted, flow, .. } = self;
-        let of_journals = durable.runs.iter().flat_map(|(run, told)| {
-            let noted = noted.get(run).map(|(_, entry)| entry);
-            told.journal.iter().chain(noted).map(move |entry| (told, entry))
-        });
-        flow.open(of_journals.filter_map(|(told, entry)| match &entry.kind {
-            EntryKind::Started(started) => Some((Asking::of(told)?, started)),
+        let noted = noted.iter().filter_map(|(run, (_, entry))| match &entry.kind {
+            EntryKind::Started(started) => Some((Asking::of(durable.runs.get(run)?)?, started)),
             _ => None,
-        }));
+        });
+        flow.open(starts.into_iter().chain(noted));
     }
 
     /// A group is durable: what it says of attempts is known from now on.
@@ -208,8 +220,17 @@ impl Watch {
         self.written.counts(&claimed.collect(), now)
     }
 
+    /// Starts on the page of notes that go on where their journals end.
+    pub(crate) fn noted_next(&self) -> impl Iterator<Item = Record> {
+        let is_next = |run: &RunId, first: u32| {
+            self.written.runs.get(run).is_some_and(|told| told.journal.len() == first as usize)
+        };
+        let noted = self.noted.iter().filter(move |(run, (first, _))| is_next(run, *first));
+        noted.map(|(run, (first, entry))| Record::Journal { run: *run, first: *first, entries: vec![entry.clone()] })
+    }
+
     /// Drops notes that a durable group has.
-    fn settle_notes(&mut self) {
+    pub(crate) fn settle_notes(&mut self) {
         let durable = &self.durable.runs;
         self.noted.retain(|run, (first, _)| durable.get(run).is_some_and(|told| told.journal.len() <= *first as usize));
     }
@@ -217,9 +238,26 @@ impl Watch {
 
 impl LogOpener for WatchedLog {
     fn open(&mut self) -> Result<Box<dyn Log>, LogError> {
-        let log = self.log.open()?;
-        self.watch().open();
+        let mut log = self.log.open()?;
+        let mut records = Vec::new();
+        log.scan(&mut |_, record| records.push(record))?;
+        self.watch().open(&records);
         Ok(Box::new(Open { log, watched: self.clone() }))
+    }
+
+    fn rewrite(&mut self, records: &mut dyn Iterator<Item = Result<Record, StoreError>>) -> Result<(), StoreError> {
+        let records = records.collect::<Result<Vec<_>, _>>()?;
+        let cut = self.watch().cut;
+        self.findings.note(|| format!("  writes the log anew with {} records; the power goes {cut:?}", records.len()));
+        self.watch().check_rewrite(&records, &self.findings);
+        self.watch().cut = cut.map(|_| Cut::Done);
+        let gone = Err(StoreError::Failed("the power is gone".to_owned()));
+        if cut == Some(Cut::Before) {
+            return gone;
+        }
+        self.log.rewrite(&mut records.iter().cloned().map(Ok))?;
+        self.watch().rewritten(&records, &self.findings);
+        if cut.is_some() { gone } else { Ok(()) }
     }
 }
 
@@ -259,8 +297,9 @@ impl Log for Open {
                 }
             }
         }
-        self.watched.check_pruned(watch, group);
+        watch.check_gone(group, self.watched.clock.latest(), &self.watched.findings);
         watch.check_group(group, &self.watched.findings);
+        watch.check_schedules(group, self.watched.clock.latest(), &self.watched.findings);
         watch.written.take_in(group, &self.watched.findings);
         watch.unsynced.push(group.to_vec());
         Ok(places)

@@ -11,15 +11,18 @@ use jobmill_core::{Clock, Entropy, RunId};
 use jobmill_engine::executor::Executor;
 use jobmill_store::{Claimed, LeaseReference, LogOpener, LogStore, NewRun, Store, StoreError, WaitingBounds};
 
-use crate::asks::Client;
+use crate::asks::{Ask, Client, Reply};
 use crate::chance::Chance;
 use crate::clock::SimulatedClock;
 use crate::findings::Findings;
+use crate::forgets::Cut;
 use crate::life::{Fate, Life, Parts, poll};
 use crate::planted::{Plant, PlantedOpener};
 use crate::planted_store::PlantedStore;
 use crate::policies::Policies;
 use crate::scenario::Scenario;
+use crate::schedule_checkers::Lateness;
+use crate::schedules::{Board, Schedules};
 use crate::stage::Stage;
 use crate::watched_log::WatchedLog;
 
@@ -51,6 +54,12 @@ pub(crate) struct World {
     pub(crate) clock_rate: u64,
     /// What concerns flow control is drawn from here.
     pub(crate) control: Chance,
+    /// What concerns schedules and what is to be forgotten is drawn from here.
+    pub(crate) besides: Chance,
+    /// Requests to forget something, so far.
+    pub(crate) forgets: u64,
+    /// For how long schedules have not gone on.
+    pub(crate) lateness: Lateness,
     entropy: Chance,
     plant: Option<Plant>,
 }
@@ -63,13 +72,21 @@ const LOOKED_AT: u64 = 3;
 const REPEATED: u64 = 7;
 /// What sets the row of what concerns flow control apart from a seed's other row.
 const CONTROL: u64 = 0x000c_0472_01f1_0400;
+/// The same of schedules and of what is to be forgotten. With this number the seeds of `seeds.txt` have neither, and so draw
+/// what they drew when they failed.
+const BESIDES: u64 = 0x0000_1d1b_0000_0000;
+/// Where there are schedules: after one in so many steps they go on, up to a minute passes, a component changes.
+const TENDED: u64 = 3;
+const MINUTES: u64 = 60;
+const CHANGED: u64 = 250;
 
 impl World {
     pub(crate) fn new(seed: u64, plant: Option<Plant>, findings: Findings) -> Self {
         let chance = Chance::new(seed);
         // A row of its own, so that a seed without flow control draws what it draws without this.
         let control = Chance::new(seed ^ CONTROL);
-        let scenario = Scenario::draw(&chance.fork(), Policies::draw(seed, &control));
+        let besides = Chance::new(seed ^ BESIDES);
+        let scenario = Scenario::draw(&chance.fork(), Policies::draw(seed, &control), &besides);
         let clock = SimulatedClock::new();
         let log = WatchedLog::new(clock.clone(), findings.clone());
         let stage = Stage::new(chance.fork(), findings.clone(), log.clone(), scenario.poison);
@@ -79,6 +96,9 @@ impl World {
             entropy: chance.fork(),
             chance,
             control,
+            besides,
+            forgets: 0,
+            lateness: Lateness::default(),
             clock,
             findings,
             log,
@@ -134,6 +154,22 @@ impl World {
         if self.control.one_in(LOOKED_AT) {
             self.check_waiting_for(&self.control);
         }
+        if self.scenario.crons.is_some() {
+            self.follow_schedules();
+        }
+    }
+
+    /// Schedules go on, in a time in which some of them are due, and what is loaded says otherwise now and then.
+    fn follow_schedules(&mut self) {
+        if self.besides.one_in(TENDED) {
+            self.tend();
+        }
+        if self.besides.one_in(MINUTES) {
+            self.clock.pass(Duration::from_millis(self.besides.below(60_000)), self.clock_rate);
+        }
+        if self.besides.one_in(CHANGED) {
+            self.change_components(&self.besides.clone());
+        }
     }
 
     /// Starts a process, if the disk lets it.
@@ -158,8 +194,22 @@ impl World {
         self.clock_went_back = false;
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let executor = Arc::new(Executor::new(Arc::clone(&store), clock, self.entropy()));
+        let board = Arc::new(Board::default());
+        let flaw = self.plant.and_then(Plant::flaw);
+        let schedules = self.scenario.crons.is_some().then(|| Schedules {
+            store: Arc::clone(&store),
+            board: Arc::clone(&board),
+            clock: self.clock.clone(),
+            entropy: self.entropy(),
+            findings: self.findings.clone(),
+            log: self.log.clone(),
+            policies: self.scenario.policies.clone(),
+            flaw,
+        });
         let parts = Parts {
             store,
+            schedules,
+            board,
             committer,
             executor,
             clock: self.clock.clone(),
@@ -168,7 +218,7 @@ impl World {
             log: self.log.clone(),
             queues: self.scenario.policies.queues.clone(),
             jobs: self.scenario.load(&self.versions, &self.stage, self.clock.now()),
-            flaw: self.plant.and_then(Plant::flaw),
+            flaw,
         };
         self.life = Some(Life::begin(parts, self.scenario.grace));
         if self.plant == Some(Plant::RepeatedEntropy) {
@@ -233,6 +283,9 @@ impl World {
         let Poll::Ready(answer) = poll(&mut self.clients[position].reply) else { return };
         let client = self.clients.swap_remove(position);
         self.findings.note(|| format!("answers {:?} with {answer:?}", client.ask));
+        if let Ask::Forget(number, _) = client.ask {
+            self.judge_forget(number, &answer);
+        }
         match answer {
             Ok(reply) => {
                 client.ask.judge(&reply, &self.log.watch(), &self.findings);
@@ -252,6 +305,15 @@ impl World {
         }
     }
 
+    fn judge_forget(&self, number: u64, answer: &Result<Reply, StoreError>) {
+        let Some(forgetting) = self.log.watch().forgot(number) else { return };
+        let Ok(Reply::Forgotten(forgotten)) = answer else { return };
+        match self.log.memory().clone().open() {
+            Ok(mut log) => self.log.watch().judge_forget(&forgetting, forgotten, &mut *log, &self.findings),
+            Err(error) => self.findings.note(|| format!("the log can't be looked through: {error}")),
+        }
+    }
+
     pub(crate) fn turn(&mut self) {
         if let Some(life) = &mut self.life {
             life.turn();
@@ -267,7 +329,11 @@ impl World {
             self.log.meanwhile(meanwhile);
         }
         life.commit();
+        self.lateness.committed();
         self.log.stop_meanwhile();
+        if self.log.watch().cut == Some(Cut::Done) {
+            return self.die(self.besides.one_in(2));
+        }
         self.check_touched();
         self.check_counts();
     }
@@ -348,6 +414,9 @@ impl World {
         }
         self.turn();
         self.commit();
+        if self.scenario.crons.is_some() {
+            self.tend();
+        }
         self.life.is_some()
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jobmill_core::job::{Descriptor, Trigger};
+use jobmill_core::mail::InDoubt;
 use jobmill_core::time::Sleep;
 use jobmill_core::{Clock, Entropy, FailureKind, Json, Outcome, RunHead, RunId, RunState, Timestamp};
 use jobmill_engine::{
@@ -193,6 +194,7 @@ impl Mill {
             retention: Retention::default(),
             queues: BTreeMap::new(),
             waiting: u32::MAX,
+            in_doubt: InDoubt::Resend,
         };
         change(&mut settings);
         let loader = Arc::new(TextLoader(script.clone()));

@@ -2,28 +2,21 @@
 //! It speaks to no mail server; the mailer does.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use jobmill_backends::{Delivery, MailError};
-use jobmill_core::journal::{EffectKey, RememberedMail};
-use jobmill_core::mail::{Attachment, Mail, MailStatus, Mailbox, Message, message_id};
-use jobmill_core::{MailId, limits};
+use jobmill_backends::{Delivery, Hold, MailError};
+use jobmill_core::MailId;
+use jobmill_core::journal::{EffectKey, LogLevel, LogLine, RememberedMail};
+use jobmill_core::mail::{Attachment, InDoubt, Mail, MailStatus, Mailbox, Message, message_id};
+use jobmill_engine::TooManyMails;
 
-use super::Refusal;
+use super::{Refusal, millis};
 use crate::bindings::since_0_1::jobmill::job::email;
 use crate::state::{AttemptState, HostState};
+use crate::stopped::Stopped;
 
 /// A mail that is not sent.
 pub(crate) type EmailRefusal = Refusal<email::EmailError>;
-
-/// What happens to a mail that an earlier attempt may have sent: its answer was lost, or the engine died before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum InDoubt {
-    /// It is sent again as the same mail, `Message-ID` and date included, so that a receiver can drop the copy.
-    #[default]
-    Resend,
-    /// It is not sent; the job gets `in-doubt`, and a person decides.
-    Park,
-}
 
 impl email::Host for HostState {
     async fn send_email(&mut self, message: email::Message) -> Result<email::Receipt, EmailRefusal> {
@@ -46,39 +39,52 @@ impl email::Host for HostState {
 
 impl AttemptState {
     async fn send(&mut self, key: EffectKey, message: Message) -> Result<email::Receipt, EmailRefusal> {
-        let mail = match self.context.remembered_mail(&key) {
+        let mail = match self.context.remembered_mail(&key).cloned() {
             Some(remembered) if remembered.status.is_done() => {
-                return Ok(receipt(remembered.mail.message_id.clone(), email::Delivery::AlreadySent));
+                let suppressed = remembered.status == MailStatus::Suppressed;
+                let delivery = if suppressed { email::Delivery::Suppressed } else { email::Delivery::AlreadySent };
+                return Ok(receipt(remembered.mail.message_id.clone(), delivery));
             }
-            Some(remembered) => self.again(remembered, message)?,
+            Some(remembered) => self.again(&remembered, message)?,
             None => Arc::new(self.first(&key, message)?),
         };
         let message_id = mail.message_id.clone();
+        if let Some(suppression) = self.context.suppression(&mail.message.to.address).await? {
+            let reason = format!("the address is on the suppression list since {}", suppression.at);
+            self.context.keep_mail(key, mail, MailStatus::Suppressed, Some(reason))?;
+            return Ok(receipt(message_id, email::Delivery::Suppressed));
+        }
         let delivered = if self.world.mailer.needs_intent() {
+            self.world.mailer.admit(&mail).map_err(Stopped::Held)?;
             self.context.intend_mail(key.clone(), Arc::clone(&mail)).await?;
             let delivered = self.world.mailer.deliver(&mail).await;
+            if let Err(MailError::Rejected { reply, unknown_recipient: true }) = &delivered {
+                self.context.suppress_bounced(&mail.message.to.address, reply).await?;
+            }
             let (status, reply, error) = settlement(&delivered);
             self.context.settle_mail(key, status, reply, error).await?;
             delivered
         } else {
             let delivered = self.world.mailer.deliver(&mail).await;
             let (status, _, error) = settlement(&delivered);
-            self.context.keep_mail(key, mail, status, error)?;
+            self.context.keep_mail(key, Arc::clone(&mail), status, error)?;
             delivered
         };
         match delivered {
             Ok(Delivery { status: MailStatus::Captured, .. }) => Ok(receipt(message_id, email::Delivery::Captured)),
             Ok(_) => Ok(receipt(message_id, email::Delivery::Sent)),
-            Err(error) => Err(Refusal::Answer(self.answer(&error))),
+            Err(error) => Err(self.refusal(&mail, &error)),
         }
     }
 
     /// A mail that the run has not sent before.
     fn first(&self, key: &EffectKey, message: Message) -> Result<Mail, EmailRefusal> {
-        if self.context.mails() >= limits::MAILS {
-            let reason = format!("a run may send {} mails; this would be one more", limits::MAILS);
-            return Err(Refusal::Answer(email::EmailError::Denied(reason)));
-        }
+        self.context.allow_mail().map_err(|refused| {
+            Refusal::Answer(match refused {
+                TooManyMails::OfRun(_) => email::EmailError::Denied(refused.to_string()),
+                TooManyMails::OfJob { delay, .. } => email::EmailError::RateLimited(Some(millis(delay))),
+            })
+        })?;
         let from = self.world.mailer.sender().clone();
         let now = self.context.now();
         Ok(Mail {
@@ -91,34 +97,58 @@ impl AttemptState {
     }
 
     /// A mail that did not get through before, or may have.
-    fn again(&self, remembered: &RememberedMail, message: Message) -> Result<Arc<Mail>, EmailRefusal> {
+    fn again(&mut self, remembered: &RememberedMail, message: Message) -> Result<Arc<Mail>, EmailRefusal> {
         if matches!(remembered.status, MailStatus::Sending | MailStatus::InDoubt) {
+            let mail = &remembered.mail;
+            let (to, message_id) = (&mail.message.to.address, &mail.message_id);
             return match self.world.in_doubt {
-                InDoubt::Resend => Ok(Arc::clone(&remembered.mail)),
-                InDoubt::Park => Err(Refusal::Answer(email::EmailError::InDoubt(
-                    "an earlier attempt may have sent this mail; look for it at the mail server, then release it"
-                        .to_owned(),
-                ))),
+                InDoubt::Resend => {
+                    let at = self.context.now();
+                    let message = format!(
+                        "the mail to {to} may have been sent before: the answer was lost. It is sent again as the same \
+                         mail, Message-ID <{message_id}>"
+                    );
+                    // The run's log is lost with an attempt that dies; this one is not.
+                    tracing::warn!(run = %self.context.run().id, message_id, "a mail in doubt is sent again");
+                    self.context.log(LogLine { at, level: LogLevel::Warn, message, fields: Vec::new() });
+                    Ok(Arc::clone(mail))
+                }
+                InDoubt::Park => Err(Refusal::Answer(email::EmailError::InDoubt(parked(mail)))),
             };
         }
         let from = self.world.mailer.sender().clone();
         Ok(Arc::new(Mail { from, message, ..(*remembered.mail).clone() }))
     }
 
-    fn answer(&self, error: &MailError) -> email::EmailError {
+    /// What the guest hears of a delivery that failed.
+    fn refusal(&self, mail: &Mail, error: &MailError) -> EmailRefusal {
         let text = error.to_string();
-        match error {
+        Refusal::Answer(match error {
             MailError::Invalid(_) => email::EmailError::Invalid(text),
             MailError::Rejected { .. } => email::EmailError::Rejected(text),
             MailError::Unavailable { .. } => email::EmailError::Unavailable(text),
-            MailError::RateLimited { .. } => email::EmailError::RateLimited(None),
+            MailError::RateLimited { delay, .. } => email::EmailError::RateLimited(Some(millis(*delay))),
+            // No fault of the run: it is not to pay for it with an attempt.
+            MailError::Misconfigured { .. } => {
+                let open_again = Hold { delay: Duration::ZERO, reason: text, whole_outlet: false };
+                return Refusal::Stop(Stopped::Held(self.world.mailer.admit(mail).err().unwrap_or(open_again)));
+            }
             // Where mails in doubt are sent again, trying again is what helps.
             MailError::InDoubt { .. } => match self.world.in_doubt {
                 InDoubt::Resend => email::EmailError::Unavailable(text),
-                InDoubt::Park => email::EmailError::InDoubt(text),
+                InDoubt::Park => email::EmailError::InDoubt(format!("{text}. {}", parked(mail))),
             },
-        }
+        })
     }
+}
+
+/// What a person has to do about a mail that may have been sent.
+fn parked(mail: &Mail) -> String {
+    format!(
+        "the mail to {} may have been sent; look for Message-ID <{}> at the mail server, then put the run back: as sent, or \
+         to be sent again",
+        mail.message.to.address, mail.message_id
+    )
 }
 
 /// How a delivery stands in the journal: status, the server's reply, and the error.

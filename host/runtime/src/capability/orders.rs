@@ -1,8 +1,9 @@
 //! `jobmill:job/orders`: the shop's orders, read and changed.
 //! It keeps no orders; a change is done once for the run, however often its attempts ask for it.
 
+use jobmill_backends::Asked;
 use jobmill_core::Json;
-use jobmill_core::journal::EffectKey;
+use jobmill_core::journal::{EffectKey, RememberedChange};
 use jobmill_core::order::{Money, Order, OrderError, OrderItem, OrderPatch, OrderStatus};
 
 use super::{Refusal, millis};
@@ -40,13 +41,28 @@ impl AttemptState {
     }
 
     async fn update(&mut self, key: EffectKey, id: &str, patch: OrderPatch) -> Result<Order, OrderRefusal> {
-        if self.context.has_updated_order(&key) {
+        let remembered = self.context.remembered_change(&key);
+        if remembered == Some(RememberedChange::Made) {
             return self.fetch(id).await;
         }
-        let kept = self.context.kept_order_patches(id);
-        let order = self.world.orders.update(id, &patch, kept, self.context.now()).await?;
-        self.context.keep_order_update(key, id.to_owned(), patch)?;
-        Ok(order)
+        let (orders, now) = (&self.world.orders, self.context.now());
+        let idempotency_key = key.idempotency_key(self.context.run().id);
+        let asked =
+            Asked { idempotency_key: &idempotency_key, in_doubt: remembered == Some(RememberedChange::InDoubt) };
+        if !orders.needs_intent() {
+            let kept = self.context.kept_order_patches(id);
+            let order = orders.update(id, &patch, kept, asked, now).await?;
+            self.context.keep_order_update(key, id.to_owned(), patch)?;
+            return Ok(order);
+        }
+        self.context.intend_order(key.clone(), id.to_owned(), patch.clone()).await?;
+        let updated = orders.update(id, &patch, [], asked, now).await;
+        // Whether an order source that did not answer has made the change is not known: it stays in doubt.
+        if !matches!(updated, Err(OrderError::Unavailable(_))) {
+            let error = updated.as_ref().err().map(ToString::to_string);
+            self.context.settle_order(key, error).await?;
+        }
+        Ok(updated?)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use jobmill_backends::{Faults, MailMode, MailSettings, Mailer, Orders};
+use jobmill_backends::{Faults, HttpOrders, MailMode, MailSettings, Mailer, Orders};
 use jobmill_core::journal::EntryKind;
 use jobmill_core::mail::Mailbox;
 use jobmill_core::order::{Money, Order, OrderStatus};
@@ -98,7 +98,13 @@ impl Bench {
     }
 
     pub(crate) fn with(mode: MailMode, in_doubt: InDoubt) -> Self {
-        Self::start(mode, in_doubt, None, Compiler::Here).expect("the runtime starts")
+        Self::start(mode, in_doubt, None, None, Compiler::Here).expect("the runtime starts")
+    }
+
+    /// The orders are a shop's own.
+    pub(crate) fn of_shop(shop: HttpOrders) -> Self {
+        let started = Self::start(MailMode::Capture, InDoubt::Resend, Some(shop), None, Compiler::Here);
+        started.expect("the runtime starts")
     }
 
     /// Compiled code is kept in this directory.
@@ -108,12 +114,12 @@ impl Bench {
 
     /// The same, and this compiles it.
     pub(crate) fn compiling_by(compiler: Compiler, directory: &Path) -> Self {
-        Self::start(MailMode::Capture, InDoubt::Resend, Some(directory), compiler).expect("the runtime starts")
+        Self::start(MailMode::Capture, InDoubt::Resend, None, Some(directory), compiler).expect("the runtime starts")
     }
 
     /// Why compiled code can't be kept there.
     pub(crate) fn refused_cache(directory: &Path) -> String {
-        match Self::start(MailMode::Capture, InDoubt::Resend, Some(directory), Compiler::Here) {
+        match Self::start(MailMode::Capture, InDoubt::Resend, None, Some(directory), Compiler::Here) {
             Ok(_) => panic!("the runtime starts"),
             Err(error) => error.to_string(),
         }
@@ -122,6 +128,7 @@ impl Bench {
     fn start(
         mode: MailMode,
         in_doubt: InDoubt,
+        shop: Option<HttpOrders>,
         cache_directory: Option<&Path>,
         compiler: Compiler,
     ) -> Result<Self, RuntimeError> {
@@ -131,7 +138,10 @@ impl Bench {
         let from = Mailbox { address: "shop@shop.example".to_owned(), name: None };
         let mailer = Mailer::new(MailSettings { mode, from }, Arc::clone(&mail_faults)).expect("usable settings");
         let query: Arc<dyn Query> = store.clone();
-        let orders = Orders::embedded(query, Arc::clone(&order_faults));
+        let orders = match shop {
+            Some(shop) => Orders::http(shop, Arc::clone(&order_faults)).expect("usable settings"),
+            None => Orders::embedded(query, Arc::clone(&order_faults)),
+        };
         let runtime = Runtime::new(RuntimeSettings {
             concurrency: 2,
             cache_directory: cache_directory.map(Path::to_owned),

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jobmill_backends::{FaultKind, MailMode, Security, SmtpSettings};
-use jobmill_core::journal::{EffectKey, RememberedMail};
+use jobmill_core::journal::{EffectKey, EntryKind, RememberedMail};
 use jobmill_core::mail::{Mail, MailStatus, Mailbox, Message};
-use jobmill_core::{Clock, FailureKind, MailId, RunId};
+use jobmill_core::suppression::{Suppression, SuppressionSource};
+use jobmill_core::{Clock, FailureKind, MailId, Outcome, RunId};
 use jobmill_engine::Stop;
 use jobmill_runtime::InDoubt;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -167,6 +168,13 @@ async fn a_mail_in_doubt_is_sent_again_as_the_same_mail() {
     assert_eq!(output(&bench.attempt(&loaded).await), "1");
     let mail = only_mail(&bench, run).await;
     assert_eq!((mail.mail, mail.status, mail.attempts), (Arc::new(first), MailStatus::Captured, 2));
+    let record = bench.record(run).await;
+    let told = record.journal.iter().filter_map(|entry| match &entry.kind {
+        EntryKind::Finished(finished) => finished.log.first().map(|line| line.message.clone()),
+        _ => None,
+    });
+    let told: Vec<String> = told.collect();
+    assert!(told.concat().contains("Message-ID <first@shop.example>"), "{told:?}");
 }
 
 #[tokio::test]
@@ -223,15 +231,20 @@ async fn mail_server(mut silent: usize) -> (SmtpSettings, tokio::sync::mpsc::Rec
             }
         }
     });
-    let settings = SmtpSettings {
+    (settings_for(address), mails)
+}
+
+fn settings_for(address: std::net::SocketAddr) -> SmtpSettings {
+    SmtpSettings {
         security: Security::Plain,
         host: address.ip().to_string(),
         port: address.port(),
         credentials: None,
         command_timeout: Duration::from_mins(1),
         delivery_timeout: Duration::from_mins(1),
-    };
-    (settings, mails)
+        authority: None,
+        dkim: None,
+    }
 }
 
 fn message_id(mail: &str) -> &str {
@@ -276,6 +289,50 @@ async fn an_answer_that_is_lost_is_on_record_as_doubt() {
     let mail = only_mail(&bench, run).await;
     assert_eq!(mail.status, MailStatus::InDoubt);
     assert!(mail.error.expect("why").contains("no answer within 50ms"));
+}
+
+#[tokio::test]
+async fn a_mail_server_that_takes_no_mail_from_us_holds_the_job_back_and_fails_no_attempt() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(b"554 5.7.1 not from you\r\n").await;
+        }
+    });
+    let bench = Bench::with(MailMode::Smtp(settings_for(address)), InDoubt::Resend);
+    let loaded = bench.load(&mailing("(call $tell (call $send))")).await;
+    let run = bench.enqueue("{}").await;
+    let Outcome::Held { delay, reason, whole_job: true } = bench.attempt(&loaded).await else {
+        panic!("every run of the job is held back");
+    };
+    assert!(delay > Duration::ZERO && reason.contains("554 5.7.1 not from you"), "{delay:?} {reason}");
+    let failed = only_mail(&bench, run).await;
+    assert_eq!((failed.status, failed.attempts), (MailStatus::Failed, 1));
+    assert_eq!(failed.reply.as_deref(), Some("554 5.7.1 not from you"));
+
+    // While it is known to be closed it is not even asked, and nothing is written about it.
+    bench.clock.advance(delay);
+    let Outcome::Held { whole_job: true, .. } = bench.attempt(&loaded).await else { panic!("it is held back again") };
+    assert_eq!(only_mail(&bench, run).await.attempts, 1);
+}
+
+#[tokio::test]
+async fn a_suppressed_address_gets_nothing_and_the_job_is_told() {
+    let bench = Bench::new();
+    let suppression = Suppression::new("A@example.com", None, SuppressionSource::Bounce, bench.clock.now());
+    bench.store.suppress(suppression.expect("an address")).await.expect("kept");
+    let guest = mailing(&format!(
+        "(local $sent i32) (local.set $sent (call $send)) {FAIL_FIRST} (call $tell (local.get $sent))"
+    ));
+    let loaded = bench.load(&guest).await;
+    let run = bench.enqueue("{}").await;
+    bench.attempt(&loaded).await;
+    // `suppressed`, and so in every attempt.
+    assert_eq!(output(&bench.attempt(&loaded).await), "2");
+    let mail = only_mail(&bench, run).await;
+    assert_eq!((mail.status, mail.attempts), (MailStatus::Suppressed, 1));
+    assert!(mail.error.expect("why").contains("suppression list"));
 }
 
 #[tokio::test]

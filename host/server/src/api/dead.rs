@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json as JsonResponse, Router};
+use jobmill_core::mail::InDoubtChoice;
 use jobmill_core::{FailureKind, JobId, RunId, Timestamp, Version, limits};
 use jobmill_store::{DeadFilter, DeadGroup};
 use serde::de::Error as _;
@@ -98,6 +99,7 @@ struct RequeueBody {
     filter: FilterBody,
     #[serde(default, deserialize_with = "optional_duration")]
     spread: Option<Duration>,
+    in_doubt: Option<InDoubtChoice>,
     #[serde(default)]
     dry_run: bool,
 }
@@ -112,7 +114,7 @@ async fn requeue(
     if spread > limits::DELAY_MAX {
         return Err(Problem::invalid_member("/spread", "is longer than a year"));
     }
-    let outcome = context.handle.requeue_many(filter, spread, body.dry_run).await?;
+    let outcome = context.handle.requeue_many(filter, spread, body.in_doubt, body.dry_run).await?;
     Ok(JsonResponse(outcome.into()))
 }
 

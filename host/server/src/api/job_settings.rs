@@ -29,6 +29,8 @@ pub struct SettingsView {
     cancel_on: SettingView<Vec<CancelOn>>,
     max_waiting: SettingView<Option<u32>>,
     breaker: SettingView<Option<BreakerSettings>>,
+    mails_per_run: SettingView<u32>,
+    mail_limit: SettingView<Option<RateLimit>>,
 }
 
 #[derive(Serialize)]
@@ -70,6 +72,8 @@ impl From<&Job> for SettingsView {
             cancel_on: (&job.cancel_on).into(),
             max_waiting: (&job.max_waiting).into(),
             breaker: (&job.breaker).into(),
+            mails_per_run: (&job.mails_per_run).into(),
+            mail_limit: (&job.mail_limit).into(),
         }
     }
 }

@@ -40,6 +40,8 @@ enum EntryKindView {
     MailIntended { key: String, mail: MailHead },
     MailSettled { key: String, status: MailStatus, reply: Option<String>, error: Option<String> },
     OrderUpdated { key: String, order: String, patch: OrderPatch },
+    OrderIntended { key: String, order: String, patch: OrderPatch },
+    OrderSettled { key: String, error: Option<String> },
     Finished(Box<FinishedView>),
     CancelRequested { reason: String },
     Cancelled { reason: String },
@@ -145,6 +147,10 @@ impl From<EntryKind> for EntryKindView {
             EntryKind::OrderUpdated { key, order, patch } => {
                 Self::OrderUpdated { key: key.as_str().to_owned(), order, patch }
             }
+            EntryKind::OrderIntended { key, order, patch } => {
+                Self::OrderIntended { key: key.as_str().to_owned(), order, patch }
+            }
+            EntryKind::OrderSettled { key, error } => Self::OrderSettled { key: key.as_str().to_owned(), error },
             EntryKind::Finished(finished) => Self::Finished(Box::new((*finished).into())),
             EntryKind::CancelRequested { reason } => Self::CancelRequested { reason },
             EntryKind::Cancelled { reason } => Self::Cancelled { reason },

@@ -1,11 +1,14 @@
 //! The e-mail log: what was sent, captured or refused, and by which run.
 //! It builds no MIME: the function for that is handed in.
 
-use axum::extract::State;
+use std::fmt::Write as _;
+
+use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json as JsonResponse, Router};
+use jobmill_core::id::IdError;
 use jobmill_core::mail::{Attachment, Mail, MailStatus, Mailbox};
 use jobmill_core::{JobId, MailId, RunId, Timestamp, limits};
 use jobmill_store::{MailFilter, MailSummary, MailView};
@@ -14,6 +17,8 @@ use serde::Serialize;
 use crate::Context;
 use crate::api::List;
 use crate::api::run_view::unknown_run;
+use crate::api::runs::EmptyBody;
+use crate::body::OptionalJsonBody;
 use crate::error::{Code, Problem};
 use crate::path::Id;
 use crate::query::{NoParameters, Parameters};
@@ -23,6 +28,8 @@ pub(super) fn routes() -> Router<Context> {
         .route("/api/v1/mail", get(list).delete(clear))
         .route("/api/v1/mail/{id}", get(show))
         .route("/api/v1/mail/{id}/raw", get(raw))
+        .route("/api/v1/mail/{id}/attachments/{number}", get(attachment))
+        .route("/api/v1/mail/{id}/release", post(release))
 }
 
 #[derive(Serialize)]
@@ -117,12 +124,14 @@ async fn list(
     State(context): State<Context>,
     parameters: Parameters,
 ) -> Result<JsonResponse<List<MailSummaryView>>, Problem> {
-    let parameters = parameters.only(&["to", "kind", "status", "run", "cursor", "limit"])?;
+    let parameters = parameters.only(&["to", "kind", "status", "run", "since", "until", "cursor", "limit"])?;
     let filter = MailFilter {
         to: parameters.text("to").map(str::to_owned),
         kind: parameters.text("kind").map(str::to_owned),
         status: parameters.read("status", read_status)?,
         run: parameters.value("run")?,
+        since: parameters.value("since")?,
+        until: parameters.value("until")?,
     };
     let (after, limit) = (parameters.value("cursor")?, parameters.limit()?);
     let page = context.handle.query().mails(&filter, after, limit).await?;
@@ -171,14 +180,68 @@ async fn raw(State(context): State<Context>, Id(id): Id<MailId>, _: NoParameters
     let bytes = (context.settings.raw_mail)(&mail).map_err(|reason| {
         Problem::new(Code::MailUnbuildable, format!("the mail {id} can't be written as a message: {reason}"))
     })?;
-    let disposition = HeaderValue::try_from(format!("attachment; filename=\"{id}.eml\""))
-        .map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("message/rfc822")),
-        // What a job wrote is never shown as a page of this server.
-        (header::CONTENT_DISPOSITION, disposition),
-    ];
+    download("message/rfc822", &format!("{id}.eml"), bytes)
+}
+
+/// A file to keep. What a job wrote is never shown as a page of this server.
+fn download(media_type: &str, file_name: &str, bytes: Vec<u8>) -> Result<Response, Problem> {
+    let value =
+        |text: &str| HeaderValue::try_from(text).map_err(|error| Problem::new(Code::Internal, error.to_string()));
+    let headers =
+        [(header::CONTENT_TYPE, value(media_type)?), (header::CONTENT_DISPOSITION, value(&disposition(file_name))?)];
     Ok((headers, bytes).into_response())
+}
+
+/// RFC 6266; names that are not plain as RFC 8187 has them, so that any can be said.
+fn disposition(file_name: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if file_name.bytes().all(is_plain) {
+        return format!("attachment; filename=\"{file_name}\"");
+    }
+    let mut text = "attachment; filename*=UTF-8''".to_owned();
+    for byte in file_name.bytes() {
+        if is_plain(byte) {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a text does not fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+/// The bytes of an attachment, by its place in the list, from 0.
+async fn attachment(
+    State(context): State<Context>,
+    Path((id, number)): Path<(String, String)>,
+    _: NoParameters,
+) -> Result<Response, Problem> {
+    let id: MailId = id.parse().map_err(|error: IdError| Problem::new(Code::UnknownMail, error.to_string()))?;
+    let mut attachments = find(&context, id).await?.mail.message.attachments;
+    let position = number.parse().ok().filter(|position| *position < attachments.len()).ok_or_else(|| {
+        let (shown, count) = (limits::truncate(&number, 80), attachments.len());
+        Problem::new(
+            Code::UnknownAttachment,
+            format!("the mail {id} has no attachment {shown:?}; it has {count}, from 0"),
+        )
+    })?;
+    let Attachment { file_name, content_type, content } = attachments.swap_remove(position);
+    download(&content_type, &file_name, content)
+}
+
+/// Hands a captured mail to the real mail server.
+async fn release(
+    State(context): State<Context>,
+    Id(id): Id<MailId>,
+    _: NoParameters,
+    OptionalJsonBody(EmptyBody {}): OptionalJsonBody<EmptyBody>,
+) -> Result<JsonResponse<MailSummaryView>, Problem> {
+    let outlet = context.settings.mail_outlet.clone().ok_or_else(|| {
+        let detail = "no mail leaves the mailbox: set mail.smtp, and name who may get mail in mail.release.allow, such as \
+                      [\"ada@example.com\", \"*@shop.example\"]";
+        Problem::new(Code::ReleaseNotConfigured, detail)
+    })?;
+    Ok(JsonResponse(context.handle.release(id, outlet).await?.into()))
 }
 
 #[derive(Serialize)]

@@ -17,6 +17,7 @@ mod runs;
 mod schedule;
 mod stats;
 mod store;
+mod suppressions;
 
 pub use job_settings::SettingsView;
 
@@ -40,6 +41,7 @@ pub(crate) fn routes() -> Router<Context> {
         .merge(schedule::routes())
         .merge(stats::routes())
         .merge(store::routes())
+        .merge(suppressions::routes())
 }
 
 /// A page of a list as it is sent.

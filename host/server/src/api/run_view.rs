@@ -1,8 +1,9 @@
 //! A run as it is shown: every member always present, the state as it is now.
-//! It reads nothing but what the run waits for.
+//! It reads nothing but what the run waits for, and which of its mails are in doubt.
 
+use jobmill_core::mail::DoubtfulMail;
 use jobmill_core::run::Attempt;
-use jobmill_core::{EventId, JobId, Json, Run, RunId, RunState, Timestamp, Version};
+use jobmill_core::{EventId, JobId, Json, MailId, Run, RunId, RunState, Timestamp, Version};
 use jobmill_engine::{Handle, WaitingFor};
 use serde::Serialize;
 
@@ -31,7 +32,22 @@ pub(super) struct RunView {
     rerun_of: Option<RunId>,
     waiting_for: Option<WaitingForView>,
     cancel_reason: Option<String>,
+    mails_in_doubt: Vec<DoubtfulMailView>,
     attempts: Vec<Attempt>,
+}
+
+/// A mail that may have been sent: what to look for at the mail server before the run is put back.
+#[derive(Serialize)]
+struct DoubtfulMailView {
+    id: MailId,
+    to: String,
+    message_id: String,
+}
+
+impl From<DoubtfulMail> for DoubtfulMailView {
+    fn from(mail: DoubtfulMail) -> Self {
+        Self { id: mail.id, to: mail.to, message_id: mail.message_id }
+    }
 }
 
 #[derive(Serialize)]
@@ -57,20 +73,25 @@ impl RunView {
     /// The run as it is now.
     pub(super) async fn of(run: Run, handle: &Handle) -> Result<Self, Problem> {
         let waiting_for = handle.waiting_for(&run.head).await?;
-        Ok(Self::new(run, waiting_for, handle.now()))
+        // A mail that an attempt is sending is no news.
+        let mails = match run.head.state {
+            RunState::Running => Vec::new(),
+            _ => handle.query().mails_in_doubt(run.head.id).await?,
+        };
+        Ok(Self::new(run, waiting_for, mails, handle.now()))
     }
 
     /// A run that was enqueued this moment. If it is due, nobody has looked at it yet: it waits for nothing that could be told.
     pub(super) async fn of_new(run: Run, handle: &Handle) -> Result<Self, Problem> {
         let now = handle.now();
         if run.head.state_at(now) == RunState::Available {
-            Ok(Self::new(run, None, now))
+            Ok(Self::new(run, None, Vec::new(), now))
         } else {
             Self::of(run, handle).await
         }
     }
 
-    fn new(run: Run, waiting_for: Option<WaitingFor>, now: Timestamp) -> Self {
+    fn new(run: Run, waiting_for: Option<WaitingFor>, mails: Vec<DoubtfulMail>, now: Timestamp) -> Self {
         let head = run.head;
         Self {
             state: head.state_at(now),
@@ -93,6 +114,7 @@ impl RunView {
             rerun_of: head.rerun_of,
             waiting_for: waiting_for.map(WaitingForView::from),
             cancel_reason: head.cancel_reason.map(|reason| reason.to_string()),
+            mails_in_doubt: mails.into_iter().map(DoubtfulMailView::from).collect(),
             attempts: run.attempts,
         }
     }

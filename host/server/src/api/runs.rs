@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json as JsonResponse, Router};
+use jobmill_core::mail::InDoubtChoice;
 use jobmill_core::time::{as_text, parse_duration};
 use jobmill_core::{JobId, Json, Run, RunId, RunState, Timestamp, limits};
 use jobmill_engine::{Accepted, EnqueueRequest, Handle};
@@ -220,17 +221,24 @@ async fn cancel(
     Ok(JsonResponse(view(&context.handle, id).await?))
 }
 
+/// The body of a request that needs none.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct EmptyBody {}
+pub(super) struct EmptyBody {}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetryBody {
+    in_doubt: Option<InDoubtChoice>,
+}
 
 async fn retry(
     State(context): State<Context>,
     Id(id): Id<RunId>,
     _: NoParameters,
-    OptionalJsonBody(EmptyBody {}): OptionalJsonBody<EmptyBody>,
+    OptionalJsonBody(body): OptionalJsonBody<RetryBody>,
 ) -> Result<JsonResponse<RunView>, Problem> {
-    context.handle.retry(id).await?;
+    context.handle.retry(id, body.in_doubt).await?;
     Ok(JsonResponse(view(&context.handle, id).await?))
 }
 

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::Context;
 use crate::error::{Code, Problem};
 use crate::query::NoParameters;
+use crate::settings::Alarm;
 
 pub(super) fn routes() -> Router<Context> {
     Router::new().route("/api/v1/stats", get(stats)).route("/healthz", get(healthy)).route("/readyz", get(ready))
@@ -29,6 +30,8 @@ struct StatsView {
     runs: BTreeMap<&'static str, usize>,
     /// When a waiting run next becomes due, expires, or gets past a limit; null when none waits for a time.
     next_due: Option<Timestamp>,
+    /// What an operator has to see to.
+    alarms: Vec<Alarm>,
 }
 
 async fn stats(State(context): State<Context>, _: NoParameters) -> Result<JsonResponse<StatsView>, Problem> {
@@ -48,6 +51,7 @@ async fn stats(State(context): State<Context>, _: NoParameters) -> Result<JsonRe
         jobs,
         runs: RunState::ALL.map(|state| (state.as_str(), counts.of(state))).into(),
         next_due: handle.query().next_due(now).await?,
+        alarms: (context.settings.alarms)(now),
     }))
 }
 

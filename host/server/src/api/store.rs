@@ -87,6 +87,7 @@ struct EmptyBody {}
 struct PruneView {
     runs: usize,
     events: usize,
+    mails: usize,
 }
 
 /// Takes out what the configuration does not keep any longer, now instead of within the minute.
@@ -97,7 +98,7 @@ async fn prune(
 ) -> Result<JsonResponse<PruneView>, Problem> {
     let handle = &context.handle;
     let pruned = handle.prune(handle.retention()).await?;
-    Ok(JsonResponse(PruneView { runs: pruned.runs, events: pruned.events }))
+    Ok(JsonResponse(PruneView { runs: pruned.runs, events: pruned.events, mails: pruned.mails }))
 }
 
 #[derive(Deserialize)]
@@ -117,6 +118,7 @@ struct ForgottenView {
     mails: usize,
     events: usize,
     orders: usize,
+    suppressions: usize,
     skipped: Vec<SkippedView>,
     dry_run: bool,
 }
@@ -137,8 +139,8 @@ async fn forget(
     let forgotten = context.handle.forget(wanted(body)?, dry_run).await?;
     let reason = "it is under way; forget again once it has ended";
     let skipped = forgotten.running.into_iter().map(|id| SkippedView { id, reason }).collect();
-    let Forgotten { runs, dead, mails, events, orders, .. } = forgotten;
-    Ok(JsonResponse(ForgottenView { runs, dead, mails, events, orders, skipped, dry_run }))
+    let Forgotten { runs, dead, mails, events, orders, suppressions, .. } = forgotten;
+    Ok(JsonResponse(ForgottenView { runs, dead, mails, events, orders, suppressions, skipped, dry_run }))
 }
 
 fn wanted(body: ForgetBody) -> Result<Forget, Problem> {

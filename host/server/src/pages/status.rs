@@ -15,6 +15,7 @@ use crate::error::{Code, Problem};
 use crate::pages::page_headers;
 use crate::pages::words::{ago, icon, note, shell_quoted};
 use crate::query::NoParameters;
+use crate::settings::Alarm;
 
 /// Items of each list.
 const ITEMS: usize = 20;
@@ -25,6 +26,7 @@ struct StatusPage {
     version: &'static str,
     ready: bool,
     uptime: String,
+    alarms: Vec<(Alarm, Moment)>,
     counts: Vec<Count>,
     jobs: Vec<JobRow>,
     runs: Vec<RunRow>,
@@ -111,6 +113,13 @@ async fn gather(context: &Context, address: String) -> Result<StatusPage, Proble
         version: env!("CARGO_PKG_VERSION"),
         ready: handle.is_ready(),
         uptime: format_duration(std::time::Duration::from_secs(now.since(context.started_at).as_secs())),
+        alarms: (context.settings.alarms)(now)
+            .into_iter()
+            .map(|alarm| {
+                let since = Moment::new(alarm.since, now);
+                (alarm, since)
+            })
+            .collect(),
         counts: RunState::ALL.map(|state| Count { state, icon: icon(state), runs: counts.of(state) }).into(),
         jobs: catalog.listings().map(|listing| JobRow::new(listing, now)).collect(),
         runs: runs.items.into_iter().map(|run| RunRow::new(run, now)).collect(),

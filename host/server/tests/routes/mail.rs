@@ -28,6 +28,22 @@ async fn a_mail_is_read_as_it_goes_over_the_wire() {
 }
 
 #[tokio::test]
+async fn an_attachment_is_a_file_to_keep_and_never_a_page() {
+    let (world, id) = with_a_mail().await;
+    let answer = world.get(&format!("/api/v1/mail/{id}/attachments/0")).await;
+    assert_eq!((answer.status, answer.body.len()), (StatusCode::OK, 1_234));
+    let header = |name: &str| answer.headers[name].to_str().expect("a text").to_owned();
+    assert_eq!(header("content-type"), "application/pdf");
+    assert_eq!(header("content-disposition"), "attachment; filename=\"terms.pdf\"");
+    assert_eq!(header("x-content-type-options"), "nosniff");
+    for number in ["1", "-1", "x"] {
+        let refused = world.get(&format!("/api/v1/mail/{id}/attachments/{number}")).await;
+        assert_eq!(refused.refusal(), "404 unknown-attachment", "{number}");
+    }
+    assert_eq!(world.get("/api/v1/mail/mail_7/attachments/0").await.refusal(), "404 unknown-mail");
+}
+
+#[tokio::test]
 async fn mails_are_found_by_recipient_kind_status_and_run() {
     let (world, _) = with_a_mail().await;
     let run = world.get("/api/v1/runs").await.json()["items"][0]["id"].as_str().expect("a run").to_owned();
@@ -37,11 +53,16 @@ async fn mails_are_found_by_recipient_kind_status_and_run() {
         ("kind=welcome&status=captured".to_owned(), 1),
         ("status=in-doubt".to_owned(), 0),
         (format!("run={run}"), 1),
+        ("since=2026-03-01T09:00:00Z".to_owned(), 1),
+        ("since=2026-03-01T10:00:00%2B01:00&until=2026-03-01T09:00:01Z".to_owned(), 1),
+        ("since=2026-03-01T09:00:01Z".to_owned(), 0),
+        ("until=2026-03-01T09:00:00Z".to_owned(), 0),
     ] {
         let answer = world.get(&format!("/api/v1/mail?{query}")).await;
         assert_eq!(answer.json()["items"].as_array().map(Vec::len), Some(count), "{query}");
     }
     assert_eq!(world.get("/api/v1/mail?status=lost").await.refusal(), "400 invalid-parameter");
+    assert_eq!(world.get("/api/v1/mail?since=yesterday").await.refusal(), "400 invalid-parameter");
     assert_eq!(world.get("/api/v1/mail?from=x").await.refusal(), "400 unknown-parameter");
     assert_eq!(world.get("/api/v1/mail/mail_7").await.refusal(), "404 unknown-mail");
     assert_eq!(world.get("/api/v1/mail/mail_01ARZ3NDEKTSV4RRFFQ69G5FAV/raw").await.refusal(), "404 unknown-mail");

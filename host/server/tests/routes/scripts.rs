@@ -21,6 +21,7 @@ impl Loader for Scripts {
         let (descriptor, runner): (Descriptor, Arc<dyn Runner>) = match script.as_str() {
             "welcome-email" => (welcome_descriptor(), Arc::new(Welcome)),
             "flaky" => (flaky_descriptor(), Arc::new(Flaky)),
+            "doubtful" => (named("doubtful", "Its mail may have been sent"), Arc::new(Doubtful)),
             "stuck" => (named("stuck", "Waits until it is stopped"), Arc::new(Stuck)),
             other => return Err(LoadError(format!("is not a WebAssembly component: it begins with {other:?}"))),
         };
@@ -79,31 +80,37 @@ impl Runner for Welcome {
             message: "sending".to_owned(),
             fields: vec![("to".to_owned(), to.clone())],
         });
-        let key = EffectKey::mail("welcome", &to, 0);
-        let mail = Mail {
-            id: MailId::generate(context.now(), &**context.entropy()),
-            message_id: message_id(context.run().id, &key, "shop.example"),
-            from: mailbox("shop@shop.example", Some("Demo Shop")),
-            created_at: context.now(),
-            message: Message {
-                kind: "welcome".to_owned(),
-                to: mailbox(&to, Some("Ada <Lovelace>")),
-                reply_to: None,
-                subject: "Welcome & <b>hello</b>".to_owned(),
-                text: "Hello Ada".to_owned(),
-                html: Some("<p>Hello Ada</p>".to_owned()),
-                attachments: vec![Attachment {
-                    file_name: "terms.pdf".to_owned(),
-                    content_type: "application/pdf".to_owned(),
-                    content: vec![0; 1_234],
-                }],
-                headers: vec![("X-Shop".to_owned(), "demo".to_owned())],
-            },
-        };
+        let (key, mail) = mail(&context, &to);
         context.keep_mail(key, mail.into(), MailStatus::Captured, None).expect("there is room");
         let output = Json::parse(r#"{ "delivery":"captured" }"#).expect("valid JSON");
         (Outcome::Completed { output: Some(output) }, context)
     }
+}
+
+/// A mail of the run to this address, and the key of its effect.
+fn mail(context: &AttemptContext, to: &str) -> (EffectKey, Mail) {
+    let key = EffectKey::mail("welcome", to, 0);
+    let mail = Mail {
+        id: MailId::generate(context.now(), &**context.entropy()),
+        message_id: message_id(context.run().id, &key, "shop.example"),
+        from: mailbox("shop@shop.example", Some("Demo Shop")),
+        created_at: context.now(),
+        message: Message {
+            kind: "welcome".to_owned(),
+            to: mailbox(to, Some("Ada <Lovelace>")),
+            reply_to: None,
+            subject: "Welcome & <b>hello</b>".to_owned(),
+            text: "Hello Ada".to_owned(),
+            html: Some("<p>Hello Ada</p>".to_owned()),
+            attachments: vec![Attachment {
+                file_name: "terms.pdf".to_owned(),
+                content_type: "application/pdf".to_owned(),
+                content: vec![0; 1_234],
+            }],
+            headers: vec![("X-Shop".to_owned(), "demo".to_owned())],
+        },
+    };
+    (key, mail)
 }
 
 fn mailbox(address: &str, name: Option<&str>) -> Mailbox {
@@ -123,6 +130,23 @@ impl Runner for Flaky {
             _ => Outcome::Completed { output: None },
         };
         (outcome, context)
+    }
+}
+
+/// Sends a mail of which the answer is lost, unless it was sent before.
+struct Doubtful;
+
+#[async_trait]
+impl Runner for Doubtful {
+    async fn run(&self, mut context: AttemptContext, _: Duration, _: Stop) -> (Outcome, AttemptContext) {
+        let (key, mail) = mail(&context, "ada@example.com");
+        let before = context.remembered_mail(&key).map(|remembered| remembered.status.as_str().to_owned());
+        if let Some(before) = before {
+            let output = Json::of(&serde_json::json!({ "before": before })).expect("valid JSON");
+            return (Outcome::Completed { output: Some(output) }, context);
+        }
+        context.keep_mail(key, mail.into(), MailStatus::InDoubt, None).expect("there is room");
+        (Outcome::failed(FailureKind::Permanent, "the answer was lost"), context)
     }
 }
 

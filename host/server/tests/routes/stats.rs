@@ -1,11 +1,13 @@
 //! Numbers, health and readiness.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use insta::assert_snapshot;
+use jobmill_server::{Alarm, ServerSettings};
 
-use crate::world::World;
+use crate::world::{World, settings_with};
 
 #[tokio::test]
 async fn stats_count_jobs_and_runs() {
@@ -15,6 +17,25 @@ async fn stats_count_jobs_and_runs() {
     world.clock.advance(Duration::from_secs(90));
     let text = world.get("/api/v1/stats").await.whole().replace(env!("CARGO_PKG_VERSION"), "VERSION");
     assert_snapshot!(text);
+}
+
+#[tokio::test]
+async fn what_an_operator_has_to_see_to_is_among_the_numbers_and_on_top_of_the_page() {
+    let mut world = World::start().await;
+    let settings = ServerSettings {
+        alarms: Arc::new(|now| {
+            let detail = "mail is kept back: 535 <no>".to_owned();
+            vec![Alarm { kind: "mail", detail, since: now, next_try: now.after(Duration::from_secs(30)) }]
+        }),
+        ..settings_with(None)
+    };
+    world.router = jobmill_server::router(world.handle.clone(), settings);
+    let stats = world.get("/api/v1/stats").await.body;
+    let alarm = "\"alarms\":[{\"kind\":\"mail\",\"detail\":\"mail is kept back: 535 <no>\",\
+                 \"since\":\"2026-03-01T09:00:00.007Z\",\"next_try\":\"2026-03-01T09:00:30.007Z\"}]";
+    assert!(stats.contains(alarm), "{stats}");
+    let page = world.get("/").await.body;
+    assert!(page.contains("mail is kept back: 535 &#60;no&#62;"), "{page}");
 }
 
 #[tokio::test]

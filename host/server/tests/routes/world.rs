@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use jobmill_core::mail::InDoubt;
 use jobmill_core::{JobId, JobOverrides, RunId, RunState};
 use jobmill_engine::{Engine, Handle, Settings};
 use jobmill_server::{DevelopmentFaults, FaultKind, ServerSettings};
@@ -104,6 +105,7 @@ impl World {
             retention,
             queues: BTreeMap::from([("bulk".to_owned(), 3)]),
             waiting: WAITING,
+            in_doubt: InDoubt::Park,
         };
         let (engine, handle) = Engine::new(
             settings,
@@ -193,6 +195,8 @@ pub(crate) fn settings_with(faults: Option<Arc<dyn DevelopmentFaults>>) -> Serve
         raw_mail: Arc::new(|mail| {
             Ok(format!("Subject: {}\r\n\r\n{}", mail.message.subject, mail.message.text).into_bytes())
         }),
+        mail_outlet: None,
+        alarms: Arc::new(|_| Vec::new()),
         faults,
     }
 }

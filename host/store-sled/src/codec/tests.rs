@@ -10,6 +10,7 @@ use jobmill_core::journal::{
 use jobmill_core::mail::{Attachment, Mail, MailStatus, Mailbox, Message};
 use jobmill_core::order::{Money, Order, OrderItem, OrderPatch, OrderStatus};
 use jobmill_core::run::AttemptOutcome;
+use jobmill_core::suppression::{AddressDigest, Suppression, SuppressionSource};
 use jobmill_core::{AttemptError, FailureKind, JobId, RunState, Version};
 use jobmill_store::{Control, JobControl, Pause, QueueControl, Schedule};
 use proptest::collection::vec;
@@ -206,8 +207,8 @@ fn log_line() -> BoxedStrategy<LogLine> {
 }
 
 fn finished() -> BoxedStrategy<EntryKind> {
-    use AttemptOutcome::{Cancelled, Completed, Failed, Interrupted, Snoozed};
-    let outcome = proptest::sample::select(vec![Completed, Failed, Snoozed, Interrupted, Cancelled]);
+    use AttemptOutcome::{Cancelled, Completed, Failed, Held, Interrupted, Snoozed};
+    let outcome = proptest::sample::select(vec![Completed, Failed, Snoozed, Interrupted, Cancelled, Held]);
     let error =
         (failure_kind(), text(), of(text())).prop_map(|(kind, message, trace)| AttemptError { kind, message, trace });
     let to = proptest::sample::select(RunState::ALL.to_vec());
@@ -242,6 +243,8 @@ fn kind() -> BoxedStrategy<EntryKind> {
         text().prop_map(|reason| EntryKind::Cancelled { reason }),
         (time(), any::<u32>())
             .prop_map(|(scheduled_at, max_attempts)| EntryKind::Requeued { scheduled_at, max_attempts }),
+        (effect(), text(), patch()).prop_map(|(key, order, patch)| EntryKind::OrderIntended { key, order, patch }),
+        (effect(), of(text())).prop_map(|(key, error)| EntryKind::OrderSettled { key, error }),
     ]
     .boxed()
 }
@@ -256,6 +259,11 @@ fn control() -> BoxedStrategy<Control> {
         (job(), text(), time(), of(run_id()), any::<bool>()).prop_map(|(job, cron, up_to, last_run, ended)| {
             Control::Schedule(Schedule { job, cron, up_to, last_run, ended })
         }),
+        (of(text()), text(), of(text()), of(text()), time()).prop_map(|(address, digest, reason, by, at)| {
+            let source = by.map_or(SuppressionSource::Bounce, SuppressionSource::Operator);
+            Control::Suppression(Suppression { address, digest: AddressDigest::of(&digest), reason, source, at })
+        }),
+        text().prop_map(|text| Control::SuppressionLifted(AddressDigest::of(&text))),
     ]
     .boxed()
 }

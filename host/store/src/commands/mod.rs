@@ -2,23 +2,28 @@
 //! It writes nothing and waits for nothing; the committer does both.
 
 mod enqueue;
+mod mail;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use jobmill_core::journal::{Entry, EntryKind};
+use jobmill_core::mail::DoubtfulMail;
 use jobmill_core::order::{Order, OrderError};
 use jobmill_core::transition::{self, Refused};
-use jobmill_core::{EventId, JobId, RunHead, RunId, RunState, Timestamp, limits};
+use jobmill_core::{EventId, JobId, MailId, RunHead, RunId, RunState, Timestamp, limits};
 
 pub(crate) use self::enqueue::{enqueue, fire, publish};
+pub(crate) use self::mail::{begin_release, clear_mail, end_release, lift, requeue, suppress};
 use crate::committer::Commit;
 use crate::control::{Control, ControlKey};
 use crate::flow::{JobControl, Pause, QueueControl};
-use crate::forgetting;
-use crate::index::{DebounceKey, RunIds, UniqueKey};
+use crate::forgetting::{self, Forget, Found, FoundRun, Kept};
+use crate::index::{DebounceKey, Index, Row, RunIds, UniqueKey};
 use crate::log::Record;
+use crate::mailing::{Doubts, MailInDoubt};
 use crate::query::{DeadFilter, RunFilter};
+use crate::reading;
 use crate::store::{BulkOutcome, LeaseReference, Pruned, QueueChange, RecordError, Retention, StoreError};
 
 /// What the commands of one commit have touched: a command that touches the same waits for the next commit, so that
@@ -244,8 +249,11 @@ pub(crate) fn prune(commit: &mut Commit<'_>, retention: &Retention, now: Timesta
         .collect();
     commit.touched.runs.extend(runs.iter().copied());
     commit.touched.events.extend(events.iter().map(|id| id.as_str().to_owned()));
-    let pruned = Pruned { runs: runs.len(), events: events.len(), more: runs.len() == most || events.len() == most };
-    let mut records = Vec::new();
+    let oldest_mail = retention.mail.and_then(|age| now.before(age)).map(MailId::first_at);
+    let (mails, newest_old_mail) = oldest_mail.map_or((0, None), |oldest| index.mails.older(oldest));
+    let more = runs.len() == most || events.len() == most;
+    let pruned = Pruned { runs: runs.len(), events: events.len(), mails, more };
+    let mut records: Vec<Record> = newest_old_mail.map(|up_to| Record::MailCleared { up_to }).into_iter().collect();
     if !runs.is_empty() {
         records.push(Record::Pruned { runs });
     }
@@ -255,42 +263,65 @@ pub(crate) fn prune(commit: &mut Commit<'_>, retention: &Retention, now: Timesta
     Decision::Write(records, pruned)
 }
 
-/// Takes runs out that are to be forgotten, unless they are under way.
-pub(crate) fn forget_runs(commit: &mut Commit<'_>, runs: &[RunId]) -> Decision<()> {
-    if runs.iter().any(|run| commit.touched.runs.contains(run)) {
+/// Takes runs out that are to be forgotten; answers those that stay, because they are not any more as they were found.
+pub(crate) fn forget_runs(
+    commit: &mut Commit<'_>,
+    found: &[FoundRun],
+    what: &Forget,
+) -> Decision<BTreeMap<RunId, Kept>> {
+    if found.iter().any(|found| commit.touched.runs.contains(&found.run)) {
         return Decision::Later;
     }
-    let waits = |run: &RunId| commit.index.head(*run).is_some_and(|head| head.state != RunState::Running);
-    let runs: Vec<RunId> = runs.iter().copied().filter(waits).collect();
-    if runs.is_empty() {
-        return Decision::Write(Vec::new(), ());
+    let (mut gone, mut kept) = (Vec::new(), BTreeMap::new());
+    for (found, row) in found.iter().filter_map(|found| Some((found, commit.index.row(found.run)?))) {
+        if row.head.state == RunState::Running {
+            kept.insert(found.run, Kept::UnderWay);
+            continue;
+        }
+        match still_concerns(commit, found, row, what) {
+            Ok(true) => gone.push(found.run),
+            Ok(false) => _ = kept.insert(found.run, Kept::Changed),
+            Err(error) => return Decision::Refuse(error),
+        }
     }
-    commit.touched.runs.extend(runs.iter().copied());
-    Decision::Write(vec![Record::Pruned { runs }], ())
+    if gone.is_empty() {
+        return Decision::Write(Vec::new(), kept);
+    }
+    commit.touched.runs.extend(gone.iter().copied());
+    Decision::Write(vec![Record::Pruned { runs: gone }], kept)
 }
 
-/// Takes events out that are to be forgotten, and customers out of orders.
-pub(crate) fn forget_rest(
-    commit: &mut Commit<'_>,
-    events: &[EventId],
-    orders: &[Order],
-    email: Option<&str>,
-) -> Decision<()> {
-    let (events_touched, orders_touched) = (&commit.touched.events, &commit.touched.orders);
-    let is_touched = events.iter().any(|event| events_touched.contains(event.as_str()))
-        || orders.iter().any(|order| orders_touched.contains(&order.id));
+/// Whether a run still carries what it carried when it was found.
+fn still_concerns(commit: &Commit<'_>, found: &FoundRun, row: &Row, what: &Forget) -> Result<bool, StoreError> {
+    let Some(reader) = commit.reader.as_ref().filter(|_| found.may_change) else { return Ok(true) };
+    what.concerns_run(&reading::entries(&**reader, found.run, &row.places)?)
+}
+
+/// Takes events out that are to be forgotten, customers out of orders, and addresses out of the suppression list.
+pub(crate) fn forget_rest(commit: &mut Commit<'_>, found: &Found, what: &Forget) -> Decision<()> {
+    let Found { events, orders, suppressions, .. } = found;
+    let touched = &commit.touched;
+    let is_touched = events.iter().any(|event| touched.events.contains(event.as_str()))
+        || orders.iter().any(|order| touched.orders.contains(&order.id))
+        || suppressions.iter().any(|digest| touched.controls.contains(&ControlKey::Suppression(*digest)));
     if is_touched {
         return Decision::Later;
     }
     let mut records: Vec<Record> = Vec::new();
     if !events.is_empty() {
-        records.push(Record::PrunedEvents { events: events.to_vec() });
+        records.push(Record::PrunedEvents { events: events.clone() });
     }
     // As they are now: somebody may have changed them meanwhile.
+    let email = what.email.as_deref();
     let current = orders.iter().filter_map(|order| commit.index.order(&order.id));
+    let current = current.filter(|order| what.concerns_order(order));
     records.extend(current.map(|order| Record::Order(forgetting::blanked(order, email))));
+    let suppressed = suppressions.iter().filter_map(|digest| commit.index.suppressed(*digest));
+    let without = suppressed.zip(email.iter().cycle()).map(|(it, email)| forgetting::without(it, email));
+    records.extend(without.map(|suppression| Record::Control(Control::Suppression(suppression))));
     commit.touched.events.extend(events.iter().map(|event| event.as_str().to_owned()));
     commit.touched.orders.extend(orders.iter().map(|order| order.id.clone()));
+    commit.touched.controls.extend(suppressions.iter().map(|digest| ControlKey::Suppression(*digest)));
     Decision::Write(records, ())
 }
 
@@ -310,6 +341,8 @@ pub(crate) enum Bulk {
         filter: DeadFilter,
         /// From the first due time to the last.
         spread: Duration,
+        /// What is to become of mails in doubt.
+        doubts: Doubts,
     },
     /// Put dead runs aside.
     Discard {
@@ -342,31 +375,48 @@ pub(crate) fn bulk(commit: &mut Commit<'_>, action: &Bulk, dry_run: bool, now: T
     let count = u32::try_from(heads.len()).unwrap_or(u32::MAX).max(1);
     for (position, head) in heads.into_iter().enumerate() {
         let kind = match action {
-            Bulk::Cancel { reason, .. } => transition::cancel(head, reason),
-            Bulk::Discard { reason, .. } => transition::discard(head, reason),
-            // By itself a cancelled run can be put back; one that was put aside meanwhile is not revived with the others.
-            Bulk::Requeue { .. } if head.state != RunState::Dead => {
-                Err(Refused { run: head.id, state: head.state, change: "put back" })
-            }
-            Bulk::Requeue { spread, .. } => {
+            Bulk::Cancel { reason, .. } => transition::cancel(head, reason).map_err(|refused| refused.to_string()),
+            Bulk::Discard { reason, .. } => transition::discard(head, reason).map_err(|refused| refused.to_string()),
+            Bulk::Requeue { spread, doubts, .. } => {
                 let share = *spread / count * u32::try_from(position).unwrap_or(u32::MAX);
-                transition::requeue(head, head.max_attempts, now.after(share))
+                requeue_dead(index, head, now.after(share), *doubts)
             }
         };
         match kind {
             Ok(kind) => {
                 if !dry_run {
-                    records.push(journal(commit, head.id, now, [kind]));
+                    let decided = mail::decided(index, head.id, doubts_of(action).and_then(Doubts::choice));
+                    records.push(journal(commit, head.id, now, decided.chain([kind])));
                 }
                 outcome.changed.push(head.id);
             }
-            Err(refused) => outcome.skipped.push((head.id, refused.to_string())),
+            Err(reason) => outcome.skipped.push((head.id, reason)),
         }
     }
     if !dry_run {
         commit.touched.runs.extend(outcome.changed.iter().copied());
     }
     Decision::Write(records, outcome)
+}
+
+/// How a dead run is put back; the error says why it is not.
+fn requeue_dead(index: &Index, head: &RunHead, due: Timestamp, doubts: Doubts) -> Result<EntryKind, String> {
+    // By itself a cancelled run can be put back; one that was put aside meanwhile is not revived with the others.
+    if head.state != RunState::Dead {
+        return Err(Refused { run: head.id, state: head.state, change: "put back" }.to_string());
+    }
+    let mails: Vec<DoubtfulMail> = index.mails.doubtful(head.id).map(|(_, mail)| mail.clone()).collect();
+    if doubts == Doubts::Refuse && !mails.is_empty() {
+        return Err(MailInDoubt { run: head.id, mails }.to_string());
+    }
+    transition::requeue(head, head.max_attempts, due).map_err(|refused| refused.to_string())
+}
+
+fn doubts_of(action: &Bulk) -> Option<Doubts> {
+    match action {
+        Bulk::Requeue { doubts, .. } => Some(*doubts),
+        Bulk::Cancel { .. } | Bulk::Discard { .. } => None,
+    }
 }
 
 /// A filter by job or tag means what can still be cancelled; one by id or state means exactly those runs.

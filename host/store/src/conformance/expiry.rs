@@ -73,7 +73,13 @@ pub async fn a_run_that_is_put_back_does_not_expire(subject: Subject) {
     let ids = subject.enqueued(vec![subject.expiring(at(0))]).await;
     subject.store().expire(at(500)).await.expect("expires");
     assert_eq!(subject.state(ids[0]).await, RunState::Cancelled);
-    subject.store().requeue(ids[0], 2, at(600), at(600)).await.expect("serves").expect("is there").expect("is final");
+    subject
+        .store()
+        .requeue(ids[0], 2, at(600), None, at(600))
+        .await
+        .expect("serves")
+        .expect("is there")
+        .expect("is final");
     assert_eq!(subject.store().expire(at(99_000)).await, Ok(false));
     assert_eq!(subject.claim_one(at(99_000)).await.head.id, ids[0]);
 }

@@ -1,10 +1,12 @@
 //! The law that holds after any sequence of commands: a run is the fold of its journal, and everything else follows.
 //! It plays no commands itself; `play` does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jobmill_core::journal::Memory;
+use jobmill_core::mail::MailStatus;
 use jobmill_core::order::Order;
+use jobmill_core::suppression::Suppression;
 use jobmill_core::{Run, RunId, RunState, Timestamp};
 
 use super::Subject;
@@ -33,6 +35,7 @@ pub struct Observed {
     waiting_for: Vec<Option<WaitingFor>>,
     queues: Vec<QueueView>,
     schedules: Vec<Schedule>,
+    suppressions: Vec<Suppression>,
 }
 
 /// Asks everything.
@@ -50,6 +53,7 @@ pub async fn observe(store: &dyn Store, now: Timestamp) -> Observed {
         waiting_for: Vec::new(),
         queues: store.queues(now).await.expect("reads"),
         schedules: store.schedules().await.expect("reads"),
+        suppressions: store.suppressions(None, usize::MAX - 1).await.expect("reads").items,
     };
     for run in all_runs(store, now).await {
         observed.runs.push(store.run(run.head.id).await.expect("reads").expect("is there"));
@@ -89,7 +93,13 @@ pub async fn check(store: &dyn Store, now: Timestamp) {
         let repeat = NewRun { id: RunId::from_bytes([0; 16]), ..repeatable(run) };
         let answer = store.enqueue(vec![repeat], now).await.expect("answers").pop();
         assert_eq!(answer, Some(Enqueued::Existing(run.head.clone())), "the row is the fold of its journal");
-        memories.insert(id, Memory::of(&record.journal));
+        let memory = Memory::of(&record.journal);
+        let doubtful =
+            memory.mails.values().filter(|it| matches!(it.status, MailStatus::Sending | MailStatus::InDoubt));
+        let doubtful: BTreeSet<_> = doubtful.map(|it| it.mail.id).collect();
+        let told = store.mails_in_doubt(id).await.expect("reads");
+        assert_eq!(told.iter().map(|mail| mail.id).collect::<BTreeSet<_>>(), doubtful, "mails in doubt of {id}");
+        memories.insert(id, memory);
     }
     let counts = store.counts(None, now).await.expect("reads");
     for state in RunState::ALL {

@@ -10,6 +10,7 @@ use jobmill_core::{AttemptError, FailureKind, Outcome, RunId, RunState, fingerpr
 
 use super::Subject;
 use super::subject::{at, job, order, transient, version};
+use crate::mailing::Doubts;
 use crate::query::{DeadFilter, RunFilter};
 use crate::store::NewRun;
 
@@ -58,7 +59,7 @@ pub async fn a_final_run_is_not_cancelled(subject: Subject) {
 
 pub async fn a_dead_run_is_put_back_with_new_attempts(subject: Subject) {
     let run = subject.dead("welcome", "no such user", at(1)).await;
-    let head = subject.store().requeue(run, 5, at(2), at(2)).await.expect("requeues");
+    let head = subject.store().requeue(run, 5, at(2), None, at(2)).await.expect("requeues");
     let head = head.expect("is there").expect("is allowed");
     assert_eq!((head.state, head.attempt, head.max_attempts), (RunState::Available, 0, 5));
     assert_eq!(subject.query().dead_groups().await, Ok(Vec::new()));
@@ -72,7 +73,7 @@ pub async fn a_dead_run_is_put_back_with_new_attempts(subject: Subject) {
 pub async fn a_requeue_waits_for_its_time(subject: Subject) {
     let run = subject.waiting("welcome").await;
     subject.store().cancel(run, "later".to_owned(), at(1)).await.expect("cancels");
-    let head = subject.store().requeue(run, 2, at(500), at(2)).await.expect("requeues");
+    let head = subject.store().requeue(run, 2, at(500), None, at(2)).await.expect("requeues");
     let head = head.expect("is there").expect("is allowed");
     assert_eq!((head.state, head.cancel_reason, head.finished_at), (RunState::Scheduled, None, None));
     assert_eq!(subject.claim(1, at(499)).await, Vec::new());
@@ -84,14 +85,14 @@ pub async fn a_completed_run_is_not_put_back(subject: Subject) {
     let waiting = subject.waiting("welcome").await;
     for (run, state) in [(completed, RunState::Completed), (waiting, RunState::Available)] {
         let refused = Refused { run, state, change: "put back" };
-        assert_eq!(subject.store().requeue(run, 2, at(2), at(2)).await, Ok(Some(Err(refused))));
+        assert_eq!(subject.store().requeue(run, 2, at(2), None, at(2)).await, Ok(Some(Err(refused))));
     }
 }
 
 pub async fn what_is_unknown_is_not_changed(subject: Subject) {
     let run = RunId::from_bytes([9; 16]);
     assert_eq!(subject.store().cancel(run, "no".to_owned(), at(0)).await, Ok(None));
-    assert_eq!(subject.store().requeue(run, 2, at(0), at(0)).await, Ok(None));
+    assert_eq!(subject.store().requeue(run, 2, at(0), None, at(0)).await, Ok(None));
 }
 
 pub async fn many_runs_are_cancelled_by_a_filter(subject: Subject) {
@@ -138,7 +139,7 @@ pub async fn a_dry_run_changes_nothing(subject: Subject) {
     let (store, all, every) = (subject.store(), DeadFilter::default(), RunFilter::default());
     let cancelled = store.cancel_many(every, "no".to_owned(), true, at(5)).await.expect("answers");
     assert_eq!((cancelled.matched, cancelled.changed), (1, vec![waiting]));
-    let requeued = store.requeue_many(all.clone(), Duration::ZERO, true, at(5)).await.expect("answers");
+    let requeued = store.requeue_many(all.clone(), Duration::ZERO, Doubts::Leave, true, at(5)).await.expect("answers");
     assert_eq!((requeued.matched, requeued.changed), (1, vec![dead]));
     let discarded = store.discard_many(all, "no".to_owned(), true, at(5)).await.expect("answers");
     assert_eq!((discarded.matched, discarded.changed), (1, vec![dead]));
@@ -154,7 +155,7 @@ pub async fn many_dead_runs_are_put_back_spread_over_a_time(subject: Subject) {
     let other = subject.dead("refund", "no such user", at(9)).await;
     let spread = Duration::from_mins(1);
     let filter = DeadFilter { job: Some(job("welcome")), ..DeadFilter::default() };
-    let outcome = subject.store().requeue_many(filter, spread, false, at(10)).await.expect("requeues");
+    let outcome = subject.store().requeue_many(filter, spread, Doubts::Leave, false, at(10)).await.expect("requeues");
     assert_eq!((outcome.matched, &outcome.changed), (4, &dead));
     let mut due = Vec::new();
     for run in &dead {
@@ -168,7 +169,8 @@ pub async fn many_dead_runs_are_put_back_spread_over_a_time(subject: Subject) {
     assert_eq!(subject.head(other).await.state, RunState::Dead);
     // Named by id, what is dead is put back and the rest is told why not.
     let filter = DeadFilter { ids: Some(vec![other, dead[0]]), ..DeadFilter::default() };
-    let outcome = subject.store().requeue_many(filter, Duration::ZERO, false, at(11)).await.expect("requeues");
+    let outcome =
+        subject.store().requeue_many(filter, Duration::ZERO, Doubts::Leave, false, at(11)).await.expect("requeues");
     assert_eq!(outcome.changed, [other]);
     assert_eq!(outcome.skipped, [(dead[0], format!("{} is available, so it can't be put back", dead[0]))]);
 }
@@ -187,7 +189,11 @@ pub async fn many_dead_runs_are_put_aside(subject: Subject) {
     assert_eq!(groups.iter().map(|group| group.example).collect::<Vec<_>>(), [away]);
     // What was put aside meanwhile is not revived with the others, and not put aside twice.
     let both = DeadFilter { ids: Some(vec![lost, away]), ..DeadFilter::default() };
-    let outcome = subject.store().requeue_many(both.clone(), Duration::ZERO, false, at(6)).await.expect("requeues");
+    let outcome = subject
+        .store()
+        .requeue_many(both.clone(), Duration::ZERO, Doubts::Leave, false, at(6))
+        .await
+        .expect("requeues");
     assert_eq!((outcome.changed, outcome.skipped.len()), (vec![away], 1));
     let outcome = subject.store().discard_many(both, "gone".to_owned(), false, at(7)).await.expect("discards");
     assert_eq!((outcome.changed, outcome.skipped.len()), (Vec::new(), 2));
@@ -207,7 +213,7 @@ pub async fn dead_runs_are_grouped_by_job_and_error(subject: Subject) {
     assert_eq!(welcome.fingerprint, fingerprint::fingerprint(&job("welcome"), &error));
     assert_eq!((&other.job, other.count, other.example), (&job("refund"), 1, refund));
     // A run that is put back and dies again is seen anew.
-    subject.store().requeue(first, 1, at(30), at(30)).await.expect("requeues");
+    subject.store().requeue(first, 1, at(30), None, at(30)).await.expect("requeues");
     let claimed = subject.claim_one(at(30)).await;
     subject.end(&claimed, Outcome::failed(FailureKind::Permanent, "no user 17"), at(40)).await;
     let groups = subject.query().dead_groups().await.expect("reads");

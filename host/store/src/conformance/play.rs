@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use jobmill_core::flow::{Concurrency, FlowKey};
 use jobmill_core::journal::{EffectKey, EntryKind};
-use jobmill_core::mail::{Mail, MailStatus};
+use jobmill_core::mail::{InDoubtChoice, Mail, MailStatus};
 use jobmill_core::order::{Order, OrderPatch, OrderStatus};
+use jobmill_core::suppression::{Suppression, SuppressionSource};
 use jobmill_core::{EventId, FailureKind, Json, Outcome, RunId, Timestamp};
 
 use super::Subject;
 use super::subject::{JOBS, at, finished, job, order, order_updated, pointer, room, settled, step, to_status};
 use crate::flow::{Pause, Rules};
+use crate::mailing::Doubts;
 use crate::query::{DeadFilter, RunFilter};
 use crate::store::{Claimed, Firing, NewRun, QueueChange, Room, RunDebounce, RunFlow};
 
@@ -25,6 +27,9 @@ pub(super) const DIGEST: Option<[u8; 32]> = Some([3; 32]);
 
 /// The queues of a play.
 const QUEUES: [&str; 2] = ["default", "bulk"];
+
+/// What is decided of mails in doubt.
+const CHOICES: [Option<InDoubtChoice>; 3] = [None, Some(InDoubtChoice::Resend), Some(InDoubtChoice::Sent)];
 
 /// These jobs loaded, under the limits of a play. None of them changes by itself as time goes on.
 pub(super) fn limited(jobs: &[&str]) -> Arc<Rules> {
@@ -184,12 +189,16 @@ impl<'subject> Play<'subject> {
     }
 
     async fn finish(&mut self, claimed: &Claimed) {
-        let outcome = match self.below(8) {
+        let outcome = match self.below(9) {
             0..3 => Outcome::Completed { output: Some(Json::empty_object()) },
             3 => Outcome::failed(FailureKind::Transient, format!("away since {}", self.below(9))),
             4 => Outcome::failed(FailureKind::Permanent, format!("no user {}", self.below(9))),
             5 => Outcome::Snoozed { delay: Duration::from_millis(self.below(3_000)) },
             6 => Outcome::Cancelled,
+            7 => {
+                let delay = Duration::from_millis(self.below(3_000));
+                Outcome::Held { delay, reason: "closed".to_owned(), whole_job: false }
+            }
             _ => Outcome::Interrupted,
         };
         let mut entries = vec![finished(&claimed.head, outcome, self.now)];
@@ -211,7 +220,8 @@ impl<'subject> Play<'subject> {
             self.answered(&answer);
         } else {
             let due = self.now.after(Duration::from_millis(self.below(1_000)));
-            let answer = self.subject.store().requeue(run, 2, due, self.now).await;
+            let choice = self.one_of(&CHOICES).flatten();
+            let answer = self.subject.store().requeue(run, 2, due, choice, self.now).await;
             self.answered(&answer);
         }
     }
@@ -221,12 +231,16 @@ impl<'subject> Play<'subject> {
         let job = self.one_of(&JOBS).map(|name| name.parse().expect("a job id"));
         let ids = self.one_of(&self.runs.clone()).into_iter().chain(self.one_of(&self.runs.clone())).collect();
         let ids = Some(ids).filter(|_| self.below(2) == 0);
+        let doubts = self.one_of(&CHOICES).flatten().map_or(Doubts::Refuse, Doubts::Decide);
         let answer = match self.below(3) {
             0 => {
                 let filter = RunFilter { job, ids: Some(ids.unwrap_or_default()), ..RunFilter::default() };
                 store.cancel_many(filter, "not needed".to_owned(), dry, now).await
             }
-            1 => store.requeue_many(DeadFilter { job, fingerprint: None, ids }, Duration::from_secs(3), dry, now).await,
+            1 => {
+                let filter = DeadFilter { job, fingerprint: None, ids };
+                store.requeue_many(filter, Duration::from_secs(3), doubts, dry, now).await
+            }
             _ => store.discard_many(DeadFilter { job, fingerprint: None, ids }, "gone".to_owned(), dry, now).await,
         };
         self.answered(&answer);
@@ -235,7 +249,9 @@ impl<'subject> Play<'subject> {
     async fn control(&mut self) {
         let pause = Pause { by: "ada".to_owned(), at: self.now };
         let paused = Some(pause).filter(|_| self.below(3) == 0);
-        if self.below(2) == 0 {
+        if self.below(3) == 0 {
+            self.suppress_or_lift().await;
+        } else if self.below(2) == 0 {
             let job = self.one_of(&JOBS).expect("there are jobs").parse().expect("a job id");
             let answer = self.subject.store().control_job(job, paused).await;
             self.answered(&answer);
@@ -244,6 +260,19 @@ impl<'subject> Play<'subject> {
             let concurrency = Some(3).filter(|_| self.below(2) == 0);
             let change = QueueChange { concurrency: Some(concurrency), paused: Some(paused.map(|pause| pause.by)) };
             let answer = self.subject.store().control_queue(queue, change, self.now).await;
+            self.answered(&answer);
+        }
+    }
+
+    async fn suppress_or_lift(&mut self) {
+        let address = format!("user{}@example.com", self.below(NAMES));
+        if self.below(2) == 0 {
+            let suppression =
+                Suppression::new(&address, None, SuppressionSource::Bounce, self.now).expect("an address");
+            let answer = self.subject.store().suppress(suppression).await;
+            self.answered(&answer);
+        } else {
+            let answer = self.subject.store().lift_suppression(address).await;
             self.answered(&answer);
         }
     }

@@ -196,13 +196,14 @@ impl Flow {
         let gate = &self.gates[id];
         let at = match &gate.limit {
             Limit::Rate(rate, bucket) => rate.next(*bucket, now),
-            Limit::Breaker(settings) => {
+            Limit::Held(hold, _) if hold.holds(now) => hold.until,
+            Limit::Breaker(settings) | Limit::Held(_, Some(settings)) => {
                 match self.jobs.get(&gate.key.job).map(|flow| flow.breaker.state(settings, now)) {
                     Some(BreakerState::Open { until }) => until,
                     _ => return,
                 }
             }
-            Limit::Closed | Limit::Open | Limit::AtOnce(_) => return,
+            Limit::Closed | Limit::Open | Limit::Held(_, None) | Limit::AtOnce(_) => return,
         };
         // What is free now is promised to others; whether they take it is known at the next choice.
         self.times.insert((at.max(now.after(Duration::from_millis(1))), id));

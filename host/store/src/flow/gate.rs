@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jobmill_core::breaker::Breaker;
+use jobmill_core::breaker::{Breaker, BreakerState};
 use jobmill_core::flow::{BreakerSettings, FullAt, Pointer, RateLimit};
 use jobmill_core::{JobId, Timestamp};
 
-use super::{LaneId, Place};
+use super::{Hold, LaneId, Place};
 
 /// What a gate is the limit of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -34,6 +34,8 @@ pub(super) enum Limit {
     Closed,
     /// Everybody.
     Open,
+    /// Nobody for a while, and then as the job's breaker lets them, if it has one.
+    Held(Hold, Option<BreakerSettings>),
     /// As a breaker lets them.
     Breaker(BreakerSettings),
     /// So many at once.
@@ -78,13 +80,19 @@ impl Gate {
         taken: u32,
         now: Timestamp,
     ) -> bool {
+        let lets_in = |breaker: Option<&Breaker>, settings| {
+            breaker.is_none_or(|breaker| {
+                let is_pausing = !matches!(breaker.state(settings, now), BreakerState::Closed);
+                breaker.admits(settings, now) && !(is_pausing && taken > 0)
+            })
+        };
         match &self.limit {
             Limit::Closed => false,
             Limit::Open => true,
-            Limit::Breaker(settings) => breaker().is_none_or(|breaker| {
-                let is_pausing = !matches!(breaker.state(settings, now), jobmill_core::breaker::BreakerState::Closed);
-                breaker.admits(settings, now) && !(is_pausing && taken > 0)
-            }),
+            Limit::Held(hold, settings) => {
+                !hold.holds(now) && settings.as_ref().is_none_or(|settings| lets_in(breaker(), settings))
+            }
+            Limit::Breaker(settings) => lets_in(breaker(), settings),
             Limit::AtOnce(limit) => self.held.saturating_add(taken) < *limit,
             Limit::Rate(rate, bucket) => rate.tokens(*bucket, now) > taken,
         }

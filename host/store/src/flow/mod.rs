@@ -24,7 +24,7 @@ use smallvec::SmallVec;
 
 use self::gate::{Gate, GateKey, GateKind, Limit};
 use self::queue::Queue;
-pub use self::rules::{JobControl, JobRules, Pause, QueueControl, Rules};
+pub use self::rules::{Hold, JobControl, JobRules, Pause, QueueControl, Rules};
 
 pub(crate) type LaneId = usize;
 type GateId = usize;
@@ -113,6 +113,8 @@ pub enum Blocker {
     JobPaused(Pause),
     /// Its job's breaker lets none begin: until then, or until the run that is tried has ended.
     Breaker(Option<Timestamp>),
+    /// Something outside keeps its job back for a while.
+    Held(Hold),
     /// Its queue is paused.
     QueuePaused(Pause),
     /// Its queue has as many runs under way as it may have.
@@ -416,8 +418,10 @@ impl Flow {
             limits.push((GateKind::Job, Limit::Closed));
             return limits;
         };
-        let of_job = match (flow.and_then(|flow| flow.control.paused.as_ref()), rules.breaker) {
-            (Some(_), _) => Limit::Closed,
+        let paused = flow.is_some_and(|flow| flow.control.paused.is_some());
+        let of_job = match (&rules.held, rules.breaker) {
+            _ if paused => Limit::Closed,
+            (Some(hold), breaker) => Limit::Held(hold.clone(), breaker),
             (None, Some(breaker)) => Limit::Breaker(breaker),
             (None, None) => Limit::Open,
         };
@@ -457,6 +461,9 @@ impl Flow {
         let Some(rules) = self.rules.jobs.get(&lane.key.job) else { return Some(Blocker::NoComponent) };
         if let Some(pause) = flow.and_then(|flow| flow.control.paused.as_ref()) {
             return Some(Blocker::JobPaused(pause.clone()));
+        }
+        if let Some(hold) = rules.held.as_ref().filter(|hold| hold.holds(now)) {
+            return Some(Blocker::Held(hold.clone()));
         }
         if let (Some(settings), Some(flow)) = (&rules.breaker, flow)
             && !flow.breaker.admits(settings, now)

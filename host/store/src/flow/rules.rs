@@ -27,12 +27,32 @@ pub struct JobRules {
     pub rate_limit: Option<RateLimit>,
     /// When too many fail.
     pub breaker: Option<BreakerSettings>,
+    /// Nothing of it begins for now, whoever is at fault.
+    pub held: Option<Hold>,
+}
+
+/// What keeps a job back for a while, such as a mail server that refuses us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Since when. A clock that is set back before it ends the hold: it must not make it longer.
+    pub since: Timestamp,
+    /// When it is tried again.
+    pub until: Timestamp,
+    /// What is wrong, for people.
+    pub reason: String,
+}
+
+impl Hold {
+    /// Whether it still holds at `now`.
+    pub fn holds(&self, now: Timestamp) -> bool {
+        (self.since..self.until).contains(&now)
+    }
 }
 
 impl JobRules {
     /// A job without limits.
     pub fn new(version: Version) -> Self {
-        Self { version, concurrency: Vec::new(), rate_limit: None, breaker: None }
+        Self { version, concurrency: Vec::new(), rate_limit: None, breaker: None, held: None }
     }
 }
 

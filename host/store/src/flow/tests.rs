@@ -208,6 +208,10 @@ impl World {
                 let window = Duration::from_secs(10);
                 of_job.breaker = Some(BreakerSettings { failures: 0.5, window, min_attempts, pause });
             }
+            if self.below(4) == 0 {
+                let until = self.now.after(Duration::from_secs(1 + self.below(5)));
+                of_job.held = Some(Hold { since: self.now, until, reason: "closed".to_owned() });
+            }
             rules.jobs.insert(job.parse().expect("a job id"), of_job);
         }
         for queue in QUEUES {
@@ -253,6 +257,18 @@ impl World {
             1 => self.now.after(Duration::from_mins(self.below(60))),
             _ => self.now.after(forward),
         };
+        self.drop_holds_from_later();
+    }
+
+    /// What is to hold since a time that has not come was ended by a clock that was set back: the engine drops it.
+    fn drop_holds_from_later(&mut self) {
+        let is_later = |rules: &JobRules| rules.held.as_ref().is_some_and(|hold| hold.since > self.now);
+        if self.rules.jobs.values().any(is_later) {
+            let mut rules = (*self.rules).clone();
+            rules.jobs.values_mut().filter(|rules| is_later(rules)).for_each(|rules| rules.held = None);
+            self.rules = Arc::new(rules);
+            self.flow.set_rules(&self.rules);
+        }
     }
 
     /// No bucket lacks more than it holds, and no pause is longer than it is.
@@ -326,6 +342,7 @@ impl World {
             let times = blockers.iter().map(|blocker| match blocker {
                 Blocker::RateLimit(_, _, until) => Some(*until),
                 Blocker::Breaker(until) => *until,
+                Blocker::Held(hold) => Some(hold.until),
                 _ => None,
             });
             // Whoever waits for time alone is told when to look again.
@@ -356,6 +373,7 @@ impl World {
         let Some(rules) = self.rules.jobs.get(&run.job) else { return vec![Blocker::NoComponent] };
         let mut blockers: Vec<Blocker> =
             self.jobs[&run.job].paused.clone().map(Blocker::JobPaused).into_iter().collect();
+        blockers.extend(rules.held.clone().filter(|hold| hold.holds(self.now)).map(Blocker::Held));
         if let (Some(settings), Some(breaker)) = (&rules.breaker, self.breakers.get(&run.job))
             && !breaker.admits(settings, self.now)
         {

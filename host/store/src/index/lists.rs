@@ -115,7 +115,10 @@ impl Lists {
                 let failed = match finished.outcome {
                     AttemptOutcome::Completed => Some(false),
                     AttemptOutcome::Failed => Some(true),
-                    AttemptOutcome::Snoozed | AttemptOutcome::Interrupted | AttemptOutcome::Cancelled => None,
+                    AttemptOutcome::Snoozed
+                    | AttemptOutcome::Interrupted
+                    | AttemptOutcome::Cancelled
+                    | AttemptOutcome::Held => None,
                 };
                 self.flow.ended(&row.head.job, row.head.id, failed, entry.at);
             }
@@ -215,7 +218,7 @@ impl Lists {
 
     /// Runs that are listed under a state and were enqueued before a time, or little later.
     pub(super) fn enqueued_before(&self, state: RunState, time: Timestamp) -> impl Iterator<Item = RunId> + '_ {
-        let end = first_id_at(time.after(ID_SLACK));
+        let end = RunId::first_at(time.after(ID_SLACK));
         self.lanes.values().flat_map(move |lane| lane.states[slot(state)].range(..end).copied())
     }
 
@@ -232,7 +235,7 @@ impl Lists {
             let ids = newest_first(ids).into_iter();
             return Box::new(ids.filter(move |id| after.is_none_or(|after| *id < after)));
         }
-        let oldest = filter.since.and_then(|since| since.before(ID_SLACK)).map(first_id_at);
+        let oldest = filter.since.and_then(|since| since.before(ID_SLACK)).map(RunId::first_at);
         let young_enough = move |id: &RunId| oldest.is_none_or(|oldest| *id >= oldest);
         let mut sets = self.by_state_and_job(filter);
         let mut size: usize = sets.iter().map(|set| set.len()).sum();
@@ -386,17 +389,6 @@ pub(super) fn newest_first(ids: &[RunId]) -> Vec<RunId> {
     ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
     ids.dedup();
     ids
-}
-
-/// The least id that a run made at this time can have.
-fn first_id_at(time: Timestamp) -> RunId {
-    struct Zero;
-    impl jobmill_core::Entropy for Zero {
-        fn next_u64(&self) -> u64 {
-            0
-        }
-    }
-    RunId::generate(time, &Zero)
 }
 
 fn slot(state: RunState) -> usize {

@@ -6,6 +6,7 @@ mod keys;
 mod lists;
 mod mails;
 mod row;
+mod suppressions;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -22,6 +23,7 @@ pub(crate) use self::keys::{DebounceKey, KeyHolder, UniqueKey, unique_keys};
 use self::lists::Lists;
 pub(crate) use self::mails::Mails;
 pub(crate) use self::row::{Row, Standing};
+use self::suppressions::Suppressions;
 use crate::control::{Control, ControlKey};
 use crate::flow::{Chosen, Rules};
 use crate::log::{Place, Record};
@@ -91,6 +93,7 @@ pub(crate) struct Index {
     orders: BTreeMap<String, (Arc<Order>, Place)>,
     /// What is kept beside the runs.
     controls: BTreeMap<ControlKey, (Control, Place)>,
+    suppressions: Suppressions,
     /// Payloads of runs that are soon claimed, so that a claim reads nothing; at most `limits::PAYLOADS_KEPT_BYTES`.
     payloads: ById<Json>,
     payload_bytes: usize,
@@ -264,6 +267,12 @@ impl Index {
                 }
             }
             Control::Schedule(_) => {}
+            Control::Suppression(suppression) => self.suppressions.add(suppression),
+            Control::SuppressionLifted(digest) => {
+                self.suppressions.remove(*digest);
+                self.live -= usize::from(self.controls.remove(&control.key()).is_some());
+                return;
+            }
         }
         self.live += usize::from(self.controls.insert(control.key(), (control.clone(), place)).is_none());
     }

@@ -49,7 +49,8 @@ impl Site {
         }
         let config = config.confined_to(directory.to_owned());
         let data = DataDirectory::open(directory)?;
-        let Mill { engine, handle, settings, data } = serve::compose(&config, data, &Purpose::Production)?;
+        let Mill { engine, handle, settings, email_log: _, data } =
+            serve::compose(&config, data, &Purpose::Production)?;
         let mut site = Self { handle, address: None, engine: tokio::spawn(engine.run()), server: None, _data: data };
         if served {
             let listener = listen().map_err(|error| {

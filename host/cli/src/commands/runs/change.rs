@@ -1,6 +1,7 @@
 //! Changes runs: retry, rerun, cancel.
 //! Whether a run's state allows it is the server's to say.
 
+use jobmill_core::mail::InDoubtChoice;
 use jobmill_core::{JobId, Json, RunId, RunState};
 use serde::Serialize;
 
@@ -10,10 +11,16 @@ use crate::bulk;
 use crate::failure::{Exit, Failure};
 use crate::output;
 
-pub(super) fn retry(runs: &[RunId], context: &Context) -> Result<Exit, Failure> {
+#[derive(Serialize)]
+struct RetryBody {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_doubt: Option<InDoubtChoice>,
+}
+
+pub(super) fn retry(runs: &[RunId], choice: Option<InDoubtChoice>, context: &Context) -> Result<Exit, Failure> {
     let client = context.client()?;
     for run in runs {
-        let answer = client.post(&["runs", &run.to_string(), "retry"], &serde_json::json!({}))?;
+        let answer = client.post(&["runs", &run.to_string(), "retry"], &RetryBody { in_doubt: choice })?;
         let view: RunView = answer.read()?;
         context.output.document(&answer.text, || view.id.clone())?;
         context.output.note(&format!("{} is {}", view.id, output::state_text(view.state)));

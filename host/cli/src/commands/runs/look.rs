@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use comfy_table::Cell;
-use jobmill_core::{RunId, Timestamp};
+use jobmill_core::{RunId, RunState, Timestamp};
 use owo_colors::OwoColorize as _;
 
 use super::{Context, List};
-use crate::api::{AttemptView, EntryView, LogLine, LogView, RunView};
+use crate::api::{AttemptView, DoubtfulMailView, EntryView, LogLine, LogView, RunView};
 use crate::client::{Page, read};
 use crate::failure::Failure;
 use crate::{machine, output};
@@ -88,10 +88,27 @@ fn described(run: &RunView, now: Timestamp) -> String {
         ("payload", Some(output::visible(run.payload.get()))),
         ("output", run.output.as_ref().map(|document| output::visible(document.get()))),
     ]);
+    for line in in_doubt(run) {
+        let _ = write!(text, "\n{line}");
+    }
     for attempt in &run.attempts {
         let _ = write!(text, "\n\n{}", attempt_text(attempt));
     }
     text
+}
+
+/// What there is to decide about a run's mails that may have been sent, a line each.
+pub(in crate::commands) fn in_doubt(run: &RunView) -> Vec<String> {
+    let mail = |mail: &DoubtfulMailView| {
+        let (to, message_id) = (output::visible(&mail.to), output::visible(&mail.message_id));
+        format!("? the mail to {to} may have been sent; look for Message-ID <{message_id}> at the mail server")
+    };
+    let mut lines: Vec<String> = run.mails_in_doubt.iter().map(mail).collect();
+    if !lines.is_empty() && matches!(run.state, RunState::Dead | RunState::Cancelled) {
+        lines.push(format!("  it arrived:     jobmill runs retry {} --in-doubt sent", run.id));
+        lines.push(format!("  it did not:     jobmill runs retry {} --in-doubt resend", run.id));
+    }
+    lines
 }
 
 fn attempt_text(attempt: &AttemptView) -> String {
@@ -177,6 +194,7 @@ mod tests {
         "enqueued_at": "2026-03-01T09:00:00.000Z", "scheduled_at": "2026-03-01T09:00:01.500Z",
         "started_at": "2026-03-01T09:00:00.010Z", "finished_at": null, "event_id": null, "tags": ["vip"],
         "unique_key": null, "rerun_of": null, "cancel_reason": null,
+        "mails_in_doubt": [{"id": "mail_01J00000000000000000000000", "to": "ada@example.com", "message_id": "x@shop"}],
         "waiting_for": {"kind": "due", "detail": "waits for attempt 2 of 2", "until": "2026-03-01T09:00:01.500Z", "position": null},
         "attempts": [{"number": 1, "version": "3fa9c1d07b21", "started_at": "2026-03-01T09:00:00.010Z",
             "finished_at": "2026-03-01T09:00:00.022Z", "outcome": "failed", "next_at": "2026-03-01T09:00:01.500Z",
@@ -191,6 +209,7 @@ mod tests {
             "state     ↻ retryable",
             "waits     for attempt 2 of 2, in 1.0 s",
             "payload   {\"userId\":\"u1\"}",
+            "? the mail to ada@example.com may have been sent; look for Message-ID <x@shop> at the mail server",
             "✗ attempt 1  failed after 12 ms",
             "    transient: the mail server\n    is away \\u{1b}[2J",
         ] {

@@ -7,9 +7,11 @@ mod look;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use jobmill_core::mail::InDoubtChoice;
 use jobmill_core::time::parse_duration;
 use jobmill_core::{JobId, RunId, RunState, Timestamp};
 
+pub(super) use self::look::in_doubt;
 use super::Context;
 use crate::document::DocumentSource;
 use crate::failure::{Exit, Failure};
@@ -27,7 +29,7 @@ pub(crate) enum Runs {
     /// The record of a run: everything that happened to it
     Journal(One),
     /// Put dead or cancelled runs back; their attempts start anew
-    Retry(Several),
+    Retry(Retry),
     /// Enqueue a new run with the payload of an old one, or another
     Rerun(Rerun),
     /// Cancel runs: by id, or everything that a filter names
@@ -42,12 +44,37 @@ pub(crate) struct One {
     run: RunId,
 }
 
-/// One run or more.
+/// Put dead or cancelled runs back
 #[derive(Debug, Args)]
-pub(crate) struct Several {
+pub(crate) struct Retry {
     /// The runs' ids
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<RunId>,
+    #[command(flatten)]
+    in_doubt: InDoubtArgument,
+}
+
+/// What became of mails in doubt.
+#[derive(Debug, Args)]
+pub(crate) struct InDoubtArgument {
+    /// What became of mails that may have been sent: sent counts them as sent, resend sends them again
+    #[arg(long, value_name = "resend|sent", value_parser = parse_choice)]
+    in_doubt: Option<InDoubtChoice>,
+}
+
+impl InDoubtArgument {
+    /// What a person decided.
+    pub(crate) fn choice(&self) -> Option<InDoubtChoice> {
+        self.in_doubt
+    }
+}
+
+fn parse_choice(text: &str) -> Result<InDoubtChoice, String> {
+    match text {
+        "resend" => Ok(InDoubtChoice::Resend),
+        "sent" => Ok(InDoubtChoice::Sent),
+        _ => Err(format!("{text:?} is neither resend nor sent")),
+    }
 }
 
 /// Which runs.
@@ -124,7 +151,7 @@ impl Runs {
             Self::Show(one) => look::show(one.run, context)?,
             Self::Logs(one) => look::logs(one.run, context)?,
             Self::Journal(one) => look::journal(one.run, context)?,
-            Self::Retry(several) => return change::retry(&several.runs, context),
+            Self::Retry(retry) => return change::retry(&retry.runs, retry.in_doubt.choice(), context),
             Self::Rerun(rerun) => change::rerun(&rerun, context)?,
             Self::Cancel(cancel) => return change::cancel(cancel, context),
         }
@@ -133,7 +160,7 @@ impl Runs {
 }
 
 /// A time, or a span that ends now.
-fn parse_since(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse_since(text: &str) -> Result<Timestamp, String> {
     if let Ok(span) = parse_duration(text) {
         let now = machine::now().as_millis();
         return Ok(Timestamp::from_millis(now.saturating_sub(millis(span))));

@@ -60,6 +60,8 @@ struct ForgottenView {
     mails: usize,
     events: usize,
     orders: usize,
+    #[serde(default)]
+    suppressions: usize,
     skipped: Vec<SkippedView>,
     dry_run: bool,
 }
@@ -92,22 +94,23 @@ fn forget_here(open: OwnStore, arguments: &ForgetArguments) -> Result<ForgottenV
         _ => None,
     };
     let what = Forget { email: arguments.email.clone(), value };
-    let Forgotten { runs, dead, mails, events, orders, running } =
+    let Forgotten { runs, dead, mails, events, orders, suppressions, running } =
         open.ask(open.store.forget(what, arguments.dry_run))?;
     open.close()?;
     let skip = |id: jobmill_core::RunId| SkippedView { id: id.to_string(), reason: "it was under way".to_owned() };
     let skipped = running.into_iter().map(skip).collect();
-    Ok(ForgottenView { runs, dead, mails, events, orders, skipped, dry_run: arguments.dry_run })
+    Ok(ForgottenView { runs, dead, mails, events, orders, suppressions, skipped, dry_run: arguments.dry_run })
 }
 
 fn sentence(view: &ForgottenView) -> String {
     let what = format!(
-        "{} ({} dead), {}, {} and the customer of {}",
+        "{} ({} dead), {}, {}, the customer of {} and the address of {}",
         count(view.runs, "run"),
         view.dead,
         count(view.mails, "mail"),
         count(view.events, "event"),
-        count(view.orders, "order")
+        count(view.orders, "order"),
+        count(view.suppressions, "suppression")
     );
     let text = if view.dry_run { format!("would forget {what}") } else { format!("forgot {what}") };
     let left = view.skipped.iter().map(|skipped| format!("left {}: {}", skipped.id, skipped.reason));

@@ -26,6 +26,8 @@ const STAT_BLOCK_BYTES: u64 = 512;
 struct Pruned {
     runs: usize,
     events: usize,
+    #[serde(default)]
+    mails: usize,
 }
 
 /// The answer, with what the store takes on the disk, where that is this machine's.
@@ -33,6 +35,7 @@ struct Pruned {
 struct PruneView {
     runs: usize,
     events: usize,
+    mails: usize,
     bytes_before: Option<u64>,
     bytes_after: Option<u64>,
 }
@@ -42,13 +45,13 @@ pub(super) fn prune(place: &DataPlace, context: &Context) -> Result<(), Failure>
     let path = (!place.is_elsewhere(context)).then(|| config.store_path());
     let bytes = || path.as_deref().and_then(|path| used(path).ok());
     let bytes_before = bytes();
-    let Pruned { runs, events } = match Keeper::find(place, &config, context)? {
+    let Pruned { runs, events, mails } = match Keeper::find(place, &config, context)? {
         Keeper::Server(client) => client.post(&["store", "prune"], &serde_json::json!({}))?.read()?,
         Keeper::Here(open) => prune_here(open, &config)?,
     };
-    let view = PruneView { runs, events, bytes_before, bytes_after: bytes() };
+    let view = PruneView { runs, events, mails, bytes_before, bytes_after: bytes() };
     context.output.document(&client::json(&view)?, || {
-        let pruned = format!("pruned {} and {}", count(runs, "run"), count(events, "event"));
+        let pruned = format!("pruned {}, {} and {}", count(runs, "run"), count(events, "event"), count(mails, "mail"));
         match (view.bytes_before, view.bytes_after) {
             (Some(before), Some(after)) => {
                 format!("{pruned}; the store takes {} on the disk, before it took {}", size(after), size(before))
@@ -61,7 +64,7 @@ pub(super) fn prune(place: &DataPlace, context: &Context) -> Result<(), Failure>
 fn prune_here(open: OwnStore, config: &Config) -> Result<Pruned, Failure> {
     let pruned = open.ask(maintenance::prune(&open.store, config.retention(), machine::now()))?;
     open.close()?;
-    Ok(Pruned { runs: pruned.runs, events: pruned.events })
+    Ok(Pruned { runs: pruned.runs, events: pruned.events, mails: pruned.mails })
 }
 
 /// Bytes that the files in a directory take.

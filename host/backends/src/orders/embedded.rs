@@ -1,5 +1,5 @@
-//! The orders that jobs read and change.
-//! It writes nothing to the embedded book: a change is checked here and committed with the end of its attempt.
+//! The order book in the store itself.
+//! It writes nothing: a change is checked here and committed with the end of its attempt.
 
 use std::sync::Arc;
 
@@ -7,53 +7,20 @@ use jobmill_core::Timestamp;
 use jobmill_core::order::{Order, OrderError, OrderPatch};
 use jobmill_store::Query;
 
-use crate::faults::{FaultKind, Faults, INJECTED};
+/// The embedded book.
+pub(super) struct Embedded(pub(super) Arc<dyn Query>);
 
-/// Where the orders are.
-pub struct Orders {
-    source: Source,
-    faults: Arc<Faults>,
-}
-
-/// A source that is asked over a network would be another variant, and write at once.
-enum Source {
-    Embedded(Arc<dyn Query>),
-}
-
-impl Orders {
-    /// The book in the store itself. `faults` are those of order updates.
-    pub fn embedded(store: Arc<dyn Query>, faults: Arc<Faults>) -> Self {
-        Self { source: Source::Embedded(store), faults }
-    }
-
+impl Embedded {
     /// The order as it is now, with `kept`: changes that the asking attempt has made and not yet committed.
-    pub async fn fetch<'patch>(
+    pub(super) async fn fetch<'patch>(
         &self,
         id: &str,
         kept: impl IntoIterator<Item = &'patch OrderPatch>,
         now: Timestamp,
     ) -> Result<Order, OrderError> {
-        let Source::Embedded(store) = &self.source;
-        let order = store.order(id).await.map_err(|error| OrderError::Unavailable(error.to_string()))?;
+        let order = self.0.order(id).await.map_err(|error| OrderError::Unavailable(error.to_string()))?;
         let order = order.ok_or_else(|| OrderError::NotFound(id.to_owned()))?;
         kept.into_iter().try_fold(order, |order, patch| order.patched(patch, now))
-    }
-
-    /// The order as it will be after `patch`, on top of `kept`. Nothing is written: whoever gets `Ok` keeps the patch
-    /// for the end of the attempt, where the store checks it again.
-    pub async fn update<'patch>(
-        &self,
-        id: &str,
-        patch: &OrderPatch,
-        kept: impl IntoIterator<Item = &'patch OrderPatch>,
-        now: Timestamp,
-    ) -> Result<Order, OrderError> {
-        match self.faults.take() {
-            Some(FaultKind::Transient) => return Err(OrderError::Unavailable(INJECTED.to_owned())),
-            Some(FaultKind::Permanent) => return Err(OrderError::Denied(INJECTED.to_owned())),
-            None => {}
-        }
-        self.fetch(id, kept, now).await?.patched(patch, now)
     }
 }
 
@@ -64,10 +31,14 @@ mod tests {
     use jobmill_store::{LogStore, MemoryLog, Store};
 
     use super::*;
+    use crate::faults::INJECTED;
+    use crate::{Asked, FaultKind, Faults, Orders};
 
     fn now() -> Timestamp {
         Timestamp::from_millis(5)
     }
+
+    const ASKED: Asked<'static> = Asked { idempotency_key: "run_1/order/o1", in_doubt: false };
 
     async fn book() -> (Arc<LogStore>, Arc<Faults>, Orders) {
         let store = Arc::new(LogStore::open(MemoryLog::new()).expect("an empty log"));
@@ -100,9 +71,9 @@ mod tests {
         let kept = [to(OrderStatus::Fulfilled)];
         let shown = orders.fetch("o1", &kept, now()).await.expect("there");
         assert_eq!((shown.status, shown.fulfilled_at), (OrderStatus::Fulfilled, Some(now())));
-        let backwards = orders.update("o1", &to(OrderStatus::Paid), &kept, now()).await;
+        let backwards = orders.update("o1", &to(OrderStatus::Paid), &kept, ASKED, now()).await;
         assert!(matches!(backwards, Err(OrderError::InvalidTransition(_))));
-        let refunded = orders.update("o1", &to(OrderStatus::Refunded), &kept, now()).await.expect("allowed");
+        let refunded = orders.update("o1", &to(OrderStatus::Refunded), &kept, ASKED, now()).await.expect("allowed");
         assert_eq!((refunded.status, refunded.revision), (OrderStatus::Refunded, shown.revision + 1));
         let written = store.order("o1").await.expect("readable").expect("there");
         assert_eq!(written.status, OrderStatus::Paid);
@@ -120,9 +91,9 @@ mod tests {
         faults.fail_next(2, FaultKind::Transient);
         assert!(orders.fetch("o1", [], now()).await.is_ok());
         for _ in 0..2 {
-            let failed = orders.update("o1", &to(OrderStatus::Fulfilled), [], now()).await;
+            let failed = orders.update("o1", &to(OrderStatus::Fulfilled), [], ASKED, now()).await;
             assert_eq!(failed, Err(OrderError::Unavailable(INJECTED.to_owned())));
         }
-        assert!(orders.update("o1", &to(OrderStatus::Fulfilled), [], now()).await.is_ok());
+        assert!(orders.update("o1", &to(OrderStatus::Fulfilled), [], ASKED, now()).await.is_ok());
     }
 }
