@@ -76,7 +76,8 @@ impl Outlet {
     /// What keeps this mail back.
     pub(super) fn hold(&self, now: Instant, mail: MailId) -> Option<Hold> {
         let closed = self.closed.as_ref()?;
-        let held = |delay| Some(Hold { delay, reason: closed.outage.reason.clone(), whole_outlet: true });
+        let reason = || format!("the mail server does not take mail from us: {}", closed.outage.reason);
+        let held = |delay| Some(Hold { delay, reason: reason(), whole_outlet: true });
         let rest = closed.outage.next_try.saturating_duration_since(now);
         if !rest.is_zero() {
             return held(rest);
@@ -151,7 +152,7 @@ mod tests {
             outlet.let_through(now, mail(number));
         }
         hold.map(|hold| {
-            assert!(hold.whole_outlet && hold.reason == "535 no", "{hold:?}");
+            assert!(hold.whole_outlet && hold.reason.ends_with("from us: 535 no"), "{hold:?}");
             hold.delay
         })
     }

@@ -125,7 +125,7 @@ impl AttemptState {
         let text = error.to_string();
         Refusal::Answer(match error {
             MailError::Invalid(_) => email::EmailError::Invalid(text),
-            MailError::Rejected { .. } => email::EmailError::Rejected(text),
+            MailError::Rejected { reply, .. } => email::EmailError::Rejected(reply.clone()),
             MailError::Unavailable { .. } => email::EmailError::Unavailable(text),
             MailError::RateLimited { delay, .. } => email::EmailError::RateLimited(Some(millis(*delay))),
             // No fault of the run: it is not to pay for it with an attempt.
