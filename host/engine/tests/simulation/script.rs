@@ -226,7 +226,11 @@ impl Scripted {
                 Outcome::Failed { error, retry_after }
             }
             17 => Outcome::failed(FailureKind::Trap, "unreachable"),
-            18 | 19 => Outcome::Snoozed { delay: Duration::from_millis(chance.below(30_000)) },
+            18 => Outcome::Snoozed { delay: Duration::from_millis(chance.below(30_000)) },
+            19 => {
+                let delay = Duration::from_millis(chance.below(30_000));
+                Outcome::Held { delay, reason: "the mail server is closed".to_owned(), whole_job: false }
+            }
             20 => Outcome::Interrupted,
             21 => {
                 // Quietly: the hook for panics would print each.
