@@ -27,7 +27,7 @@ pub use engine::{Engine, EngineError, Settings};
 pub use handle::{ChangeError, Handle, RerunError};
 pub use intake::{Accepted, EnqueueError, EnqueueRequest, EventRequest};
 pub use jobmill_store::RecordError;
-pub use mail_allowance::{MailAllowance, TooManyMails};
+pub use mail_allowance::{MailAllowance, MailBudgets, TooManyMails};
 pub use release::{MailOutlet, ReleaseError};
 pub use runner::{LoadError, Loaded, Loader, Runner, Stop};
 pub use schedules::ScheduleListing;

@@ -10,7 +10,7 @@ use jobmill_core::{Job, JobId, Timestamp, limits};
 
 /// The buckets of all jobs that have a limit.
 #[derive(Debug, Default)]
-pub(crate) struct MailBudgets(Mutex<BTreeMap<JobId, FullAt>>);
+pub struct MailBudgets(Mutex<BTreeMap<JobId, FullAt>>);
 
 impl MailBudgets {
     /// Takes one mail out of the job's bucket, or says how long there is none.
@@ -32,7 +32,7 @@ pub enum TooManyMails {
     #[error("a run of this job may send {0} mails; this would be one more (mails_per_run)")]
     OfRun(u32),
     /// The job has sent what it may for now.
-    #[error("the job has sent the {limit} mails that it may in {}; the next in {} (mail_limit)",
+    #[error("the job has reached its mail_limit of {limit} in {}; the next mail may go in {}",
         jobmill_core::time::format_duration(*period), jobmill_core::time::format_duration(*delay))]
     OfJob {
         /// Mails in a period.
@@ -58,9 +58,13 @@ impl Default for MailAllowance {
 }
 
 impl MailAllowance {
+    /// What one run may send, and what all runs of its job may over time, counted in `budgets`.
+    pub fn new(per_run: u32, limit: Option<RateLimit>, budgets: &Arc<MailBudgets>) -> Self {
+        Self { per_run, limit: limit.map(|limit| (limit, Arc::clone(budgets))) }
+    }
+
     pub(crate) fn of(job: &Job, budgets: &Arc<MailBudgets>) -> Self {
-        let limit = job.mail_limit.value.clone().map(|limit| (limit, Arc::clone(budgets)));
-        Self { per_run: job.mails_per_run.value, limit }
+        Self::new(job.mails_per_run.value, job.mail_limit.value.clone(), budgets)
     }
 
     /// Takes one more mail of a run that has `sent` so many.
@@ -93,7 +97,7 @@ mod tests {
         let refused = allowance.take(&job, 2, now).expect_err("two were sent");
         let delay = Duration::from_secs(30);
         assert_eq!(refused, TooManyMails::OfJob { limit: 2, period: Duration::from_mins(1), delay });
-        assert!(refused.to_string().contains("the next in 30s"), "{refused}");
+        assert!(refused.to_string().contains("the next mail may go in 30s"), "{refused}");
         assert_eq!(allowance.take(&other, 0, now), Ok(()));
         assert_eq!(allowance.take(&job, 2, now.after(delay)), Ok(()));
     }

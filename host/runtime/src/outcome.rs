@@ -51,6 +51,12 @@ pub(crate) fn of_error(error: &wasmtime::Error, last_words: Option<&str>) -> Out
     if let Some(Stopped::Held(hold)) = stopped {
         return Outcome::Held { delay: hold.delay, reason: hold.reason.clone(), whole_job: hold.whole_outlet };
     }
+    if let Some(Stopped::Paced { reason, delay }) = stopped {
+        return Outcome::Failed {
+            error: AttemptError::new(FailureKind::RetryAfter, reason),
+            retry_after: Some(*delay),
+        };
+    }
     let (kind, message) = cause(error);
     // All panics of a language are one trap. What was said before it tells them apart, for people and for groups.
     let message = match last_words {
@@ -92,6 +98,7 @@ fn kind_of_stop(stopped: &Stopped) -> FailureKind {
     match stopped {
         Stopped::Record(RecordError::Order(_)) | Stopped::Held(_) => FailureKind::Transient,
         Stopped::Record(RecordError::LeaseLost(_) | RecordError::Store(_)) => FailureKind::Host,
+        Stopped::Paced { .. } => FailureKind::RetryAfter,
         Stopped::Describing => FailureKind::Denied,
         Stopped::Record(RecordError::JournalFull)
         | Stopped::HostCalls

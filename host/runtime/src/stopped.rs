@@ -1,6 +1,8 @@
 //! Why the host ends a guest's call: travels through wasmtime as an error and is found again by its type.
 //! It does not judge what follows; `outcome` does.
 
+use std::time::Duration;
+
 use jobmill_core::limits;
 use jobmill_engine::RecordError;
 
@@ -50,6 +52,14 @@ pub(crate) enum Stopped {
     /// Mail is kept back, through no fault of the job's.
     #[error("{}", .0.reason)]
     Held(jobmill_backends::Hold),
+    /// The job has done what it may for now.
+    #[error("{reason}")]
+    Paced {
+        /// What it has done, and what it may.
+        reason: String,
+        /// When it may do more.
+        delay: Duration,
+    },
     /// The journal took no more.
     #[error(transparent)]
     Record(#[from] RecordError),

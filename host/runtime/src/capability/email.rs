@@ -39,14 +39,14 @@ impl email::Host for HostState {
 
 impl AttemptState {
     async fn send(&mut self, key: EffectKey, message: Message) -> Result<email::Receipt, EmailRefusal> {
-        let mail = match self.context.remembered_mail(&key).cloned() {
+        let (mail, is_new) = match self.context.remembered_mail(&key).cloned() {
             Some(remembered) if remembered.status.is_done() => {
                 let suppressed = remembered.status == MailStatus::Suppressed;
                 let delivery = if suppressed { email::Delivery::Suppressed } else { email::Delivery::AlreadySent };
                 return Ok(receipt(remembered.mail.message_id.clone(), delivery));
             }
-            Some(remembered) => self.again(&remembered, message)?,
-            None => Arc::new(self.first(&key, message)?),
+            Some(remembered) => (self.again(&remembered, message)?, false),
+            None => (Arc::new(self.first(&key, message)), true),
         };
         let message_id = mail.message_id.clone();
         if let Some(suppression) = self.context.suppression(&mail.message.to.address).await? {
@@ -54,8 +54,11 @@ impl AttemptState {
             self.context.keep_mail(key, mail, MailStatus::Suppressed, Some(reason))?;
             return Ok(receipt(message_id, email::Delivery::Suppressed));
         }
+        self.world.mailer.admit(&mail).map_err(Stopped::Held)?;
+        if is_new {
+            self.allow()?;
+        }
         let delivered = if self.world.mailer.needs_intent() {
-            self.world.mailer.admit(&mail).map_err(Stopped::Held)?;
             self.context.intend_mail(key.clone(), Arc::clone(&mail)).await?;
             let delivered = self.world.mailer.deliver(&mail).await;
             if let Err(MailError::Rejected { reply, unknown_recipient: true }) = &delivered {
@@ -77,23 +80,25 @@ impl AttemptState {
         }
     }
 
+    /// One more mail of the run, and of its job.
+    fn allow(&self) -> Result<(), EmailRefusal> {
+        self.context.allow_mail().map_err(|refused| match refused {
+            TooManyMails::OfRun(_) => Refusal::Answer(email::EmailError::Denied(refused.to_string())),
+            TooManyMails::OfJob { delay, .. } => Refusal::Stop(Stopped::Paced { reason: refused.to_string(), delay }),
+        })
+    }
+
     /// A mail that the run has not sent before.
-    fn first(&self, key: &EffectKey, message: Message) -> Result<Mail, EmailRefusal> {
-        self.context.allow_mail().map_err(|refused| {
-            Refusal::Answer(match refused {
-                TooManyMails::OfRun(_) => email::EmailError::Denied(refused.to_string()),
-                TooManyMails::OfJob { delay, .. } => email::EmailError::RateLimited(Some(millis(delay))),
-            })
-        })?;
+    fn first(&self, key: &EffectKey, message: Message) -> Mail {
         let from = self.world.mailer.sender().clone();
         let now = self.context.now();
-        Ok(Mail {
+        Mail {
             id: MailId::generate(now, self.context.entropy().as_ref()),
             message_id: message_id(self.context.run().id, key, from.domain()),
             from,
             created_at: now,
             message,
-        })
+        }
     }
 
     /// A mail that did not get through before, or may have.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jobmill_backends::{FaultKind, MailMode, Security, SmtpSettings};
+use jobmill_core::flow::RateLimit;
 use jobmill_core::journal::{EffectKey, EntryKind, RememberedMail};
 use jobmill_core::mail::{Mail, MailStatus, Mailbox, Message};
 use jobmill_core::suppression::{Suppression, SuppressionSource};
 use jobmill_core::{Clock, FailureKind, MailId, Outcome, RunId};
-use jobmill_engine::Stop;
+use jobmill_engine::{MailAllowance, Stop};
 use jobmill_runtime::InDoubt;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -118,6 +119,25 @@ async fn a_run_sends_ten_mails_and_no_more() {
     // `denied`.
     assert_eq!(output(&bench.attempt(&loaded).await), "-3");
     assert_eq!(bench.record(run).await.memory().mails.len(), 10);
+}
+
+#[tokio::test]
+async fn a_job_that_has_sent_what_it_may_is_tried_again_when_it_may_send_more() {
+    let bench = Bench::new();
+    let (hour, jobs) = (Duration::from_hours(1), Arc::default());
+    let allowance = MailAllowance::new(10, Some(RateLimit { limit: 1, period: hour, key: None }), &jobs);
+    let loaded = bench.load(&mailing("(call $tell (call $send))")).await;
+    for _ in 0..2 {
+        bench.enqueue("{}").await;
+    }
+    let first = bench.claim().await.with_mails(allowance.clone());
+    let (outcome, _) = loaded.runner.run(first, TIMEOUT, Stop::default()).await;
+    assert_eq!(output(&outcome), "1");
+    let second = bench.claim().await.with_mails(allowance);
+    let (outcome, _) = loaded.runner.run(second, TIMEOUT, Stop::default()).await;
+    let Outcome::Failed { error, retry_after } = outcome else { panic!("{outcome:?}") };
+    assert_eq!((error.kind, retry_after), (FailureKind::RetryAfter, Some(hour)));
+    assert_eq!(error.message, "the job has reached its mail_limit of 1 in 1h; the next mail may go in 1h");
 }
 
 #[tokio::test]
