@@ -205,10 +205,10 @@ impl Sources {
             return Err(format!("std can't be built from source, {DEBIAN_LIBC} holds no C library"));
         }
         let candidates = [compiler.sysroot.join("bin/rustc"), PathBuf::from(DEBIAN_RUSTC)];
-        let (rustc, sysroot, version) = candidates
-            .into_iter()
-            .find_map(with_matching_sources)
-            .ok_or("std can't be built from source, no compiler here has its sources")?;
+        let (rustc, sysroot, version) = candidates.into_iter().find_map(with_matching_sources).ok_or_else(|| {
+            let oldest = env!("CARGO_PKG_RUST_VERSION");
+            format!("std can't be built from source, no compiler here of {oldest} or newer has its sources")
+        })?;
         let own = Compiler { sysroot, host: compiler.host.clone() }.linkers();
         let linkers = [own, compiler.linkers()]
             .into_iter()
@@ -238,7 +238,13 @@ fn with_matching_sources(rustc: PathBuf) -> Option<(PathBuf, PathBuf, String)> {
     // A distribution's sources carry their version and can be newer than its compiler. rustup's don't, and never are.
     let of_sources = std::fs::read_to_string(sources.join("src/version")).ok();
     let matches = of_sources.is_none_or(|of_sources| of_sources.trim() == version);
-    matches.then_some((rustc, sysroot, version))
+    (matches && is_new_enough(&version)).then_some((rustc, sysroot, version))
+}
+
+/// Whether a compiler of this version takes the SDK, whose Rust is that of the workspace.
+fn is_new_enough(version: &str) -> bool {
+    let numbers = |text: &str| text.split(['.', '-']).map_while(|number| number.parse().ok()).collect::<Vec<u32>>();
+    numbers(version) >= numbers(env!("CARGO_PKG_RUST_VERSION"))
 }
 
 fn is_rustups(sysroot: &Path) -> bool {
@@ -253,12 +259,11 @@ fn install_packages(progress: &mut dyn FnMut(&str)) -> Result<(), String> {
         return Err("packages can be installed by root only".to_owned());
     }
     progress(&format!("installing the packages {}", DEBIAN_PACKAGES.join(", ")));
-    if run_within(&mut apt_install(), PATIENCE_WITH_APT).is_ok() {
-        return Ok(());
-    }
-    // A fresh machine has no package lists yet.
-    run_within(Command::new("apt-get").args(["update"]), PATIENCE_WITH_APT)
-        .and_then(|()| run_within(&mut apt_install(), PATIENCE_WITH_APT))
+    // A fresh machine has no package lists yet, or some from before the compiler was renewed. Without a network to renew
+    // them, those that are there may do.
+    let updated = run_within(Command::new("apt-get").args(["update"]), PATIENCE_WITH_APT);
+    run_within(&mut apt_install(), PATIENCE_WITH_APT)
+        .or_else(|reason| updated.and(Err(reason)))
         .map_err(|reason| format!("apt-get can't install {} ({reason})", DEBIAN_PACKAGES.join(", ")))
 }
 
@@ -279,7 +284,7 @@ fn advice() -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Sources, Toolchain, Way, advice, is_rustups};
+    use super::{Sources, Toolchain, Way, advice, is_new_enough, is_rustups};
     use crate::ForgeError;
     use std::ffi::OsStr;
     use std::path::Path;
@@ -316,6 +321,16 @@ mod tests {
         assert_eq!(variable(&command, "RUSTC").unwrap(), "/usr/bin/rustc");
         assert_eq!(variable(&command, "CARGO_ENCODED_RUSTFLAGS").unwrap(), "-L/usr/lib/wasm32-wasi");
         assert!(variable(&command, "PATH").unwrap().to_string_lossy().starts_with("/rustlib/bin:/rustlib/bin/gcc-ld"));
+    }
+
+    #[test]
+    fn a_compiler_that_is_older_than_the_sdk_is_none() {
+        for version in ["1.95.0", "1.96.0", "2.0.0", "1.100.1", "1.97.0-nightly"] {
+            assert!(is_new_enough(version), "{version}");
+        }
+        for version in ["1.85.0", "1.94.9", "1.9.0", "", "unknown"] {
+            assert!(!is_new_enough(version), "{version}");
+        }
     }
 
     #[test]
