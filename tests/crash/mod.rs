@@ -16,6 +16,7 @@ mod processes;
 mod setting;
 mod shim;
 mod unique;
+mod webhooks;
 
 use serde_json::{Value, json};
 

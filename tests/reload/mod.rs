@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::component;
-use crate::support::server::{Server, pause};
+use crate::support::server::{Server, agent, ask, pause};
+use crate::support::{WATCHDOG, component};
 
 const JOB: &str = "welcome-email";
 const REPLACEMENTS: u32 = 20;
@@ -120,4 +120,25 @@ fn runs_of_a_removed_job_wait_without_spending_attempts() {
     assert_eq!(server.post(&format!("/api/v1/jobs/{JOB}/runs"), &json!({ "payload": welcome(2) })).status, 404);
     component::put(&server.hopper(), &format!("{JOB}.wasm"), &component::bytes(JOB));
     assert_eq!(server.finished(&id)["state"], "completed");
+}
+
+#[test]
+fn what_was_put_into_the_hopper_just_before_the_start_hears_the_first_event() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
+    let listen = format!("127.0.0.1:{port}");
+    // The three files were written this moment, so they have not been quiet for long.
+    let mut server = Server::prepared(&["dev", "--listen", &listen], None);
+    server.begin();
+    let (agent, url) = (agent(WATCHDOG), format!("http://{listen}/api/v1/events"));
+    let event = json!({ "name": "email/welcome", "data": { "userId": "u", "email": "ada@example.com" } }).to_string();
+    let started = Instant::now();
+    let answer = loop {
+        match ask(&agent, "POST", &url, &[("content-type", "application/json")], Some(event.as_bytes())) {
+            Ok(answer) if answer.status != 503 => break answer,
+            _ => assert!(started.elapsed() < WATCHDOG, "it does not serve: {}", server.log()),
+        }
+        pause();
+    };
+    assert_eq!(answer.status, 202, "{answer:?}");
+    assert_eq!(answer.json()["events"][0]["runs"].as_array().map(Vec::len), Some(1), "{answer:?}");
 }

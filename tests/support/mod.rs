@@ -2,10 +2,12 @@
 //! It asserts nothing about the product.
 
 pub(crate) mod component;
+pub(crate) mod node;
 #[expect(dead_code, reason = "the tests of the host's crates use more of it")]
 pub(crate) mod postgres;
 pub(crate) mod random;
 pub(crate) mod server;
+pub(crate) mod signature;
 pub(crate) mod smtp;
 
 use std::path::PathBuf;

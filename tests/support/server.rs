@@ -88,7 +88,9 @@ impl Server {
             std::fs::write(directory.path().join("jobmill.toml"), configuration).expect("written");
         }
         let mut arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        arguments.extend(["--listen".to_owned(), "127.0.0.1:0".to_owned()]);
+        if !arguments.iter().any(|argument| argument == "--listen") {
+            arguments.extend(["--listen".to_owned(), "127.0.0.1:0".to_owned()]);
+        }
         Self { directory, url: String::new(), arguments, environment: Vec::new(), process: None }
     }
 

@@ -12,28 +12,31 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use crate::workspace::root;
 
 /// Which crates of the workspace each crate may name.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("jobmill-core", &[]),
     ("jobmill-store", &["jobmill-core"]),
     ("jobmill-store-sled", &["jobmill-core", "jobmill-store"]),
     ("jobmill-engine", &["jobmill-core", "jobmill-store"]),
     ("jobmill-backends", &["jobmill-core", "jobmill-store"]),
     ("jobmill-runtime", &["jobmill-core", "jobmill-engine", "jobmill-backends"]),
-    ("jobmill-server", &["jobmill-core", "jobmill-engine", "jobmill-store"]),
+    ("jobmill-webhooks", &["jobmill-core"]),
+    ("jobmill-server", &["jobmill-core", "jobmill-engine", "jobmill-store", "jobmill-webhooks"]),
     ("jobmill-forge", &[]),
+    ("jobmill-client", &["jobmill-core"]),
     ("jobmill-sdk", &["jobmill-sdk-macros"]),
     ("jobmill-sdk-macros", &[]),
     ("jobmill-tests", &[]),
 ];
 
 /// Crates from outside that only these crates may name.
-const OWNERS: [(&str, &[&str]); 7] = [
+const OWNERS: [(&str, &[&str]); 8] = [
     ("wasmtime", &["jobmill-runtime"]),
     ("wasmtime-wasi", &["jobmill-runtime"]),
     ("sled", &["jobmill-store-sled"]),
     ("axum", &["jobmill-server"]),
     ("lettre", &["jobmill-backends"]),
     ("wit-bindgen", &["jobmill-sdk"]),
+    ("ureq", &["jobmill-client"]),
     ("anyhow", &["jobmill-cli", "xtask"]),
 ];
 

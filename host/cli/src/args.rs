@@ -85,6 +85,9 @@ pub(crate) enum Command {
     Run(commands::run::RunCommand),
     /// Publish an event
     Emit(commands::emit::Emit),
+    /// Events that were published, and the runs that they started
+    #[command(subcommand, arg_required_else_help = true)]
+    Events(commands::events::Events),
     /// The loaded jobs
     #[command(subcommand, arg_required_else_help = true)]
     Jobs(commands::jobs::Jobs),
@@ -106,6 +109,12 @@ pub(crate) enum Command {
     /// The embedded order book
     #[command(subcommand, arg_required_else_help = true)]
     Orders(commands::orders::Orders),
+    /// Webhook deliveries: what came in, what became of it, and once more
+    #[command(subcommand, arg_required_else_help = true)]
+    Webhooks(commands::webhooks::Webhooks),
+    /// API tokens: who may bring work in, look, and change things
+    #[command(subcommand, arg_required_else_help = true)]
+    Token(commands::token::TokenCommand),
     /// The store as a whole: check, export, import, prune
     #[command(subcommand, arg_required_else_help = true)]
     Store(commands::store::StoreCommand),
@@ -161,10 +170,27 @@ mod tests {
             "dead requeue",
             "mail clear",
             "orders put",
+            "events show",
+            "webhooks replay",
+            "token create",
+            "token revoke",
             "store prune",
             "config init",
         ] {
             assert!(names.contains(&name), "{name} is not in {names:?}");
+        }
+    }
+
+    #[test]
+    fn no_command_has_an_argument_named_like_a_global_option() {
+        let root = CommandLine::command();
+        let mut commands = Vec::new();
+        root.get_subcommands().for_each(|inner| with_subcommands(inner.get_name(), inner, &mut commands));
+        for (name, command) in &commands {
+            for argument in command.get_arguments() {
+                let clash = root.get_arguments().any(|global| global.get_id() == argument.get_id());
+                assert!(!clash, "{name} {}", argument.get_id());
+            }
         }
     }
 
@@ -217,6 +243,12 @@ mod tests {
             vec!["jobmill", "jobs", "pause"],
             vec!["jobmill", "schedule", "trigger"],
             vec!["jobmill", "schedule", "trigger", "Not A Job"],
+            vec!["jobmill", "token", "create"],
+            vec!["jobmill", "token", "create", "--scope", "everything"],
+            vec!["jobmill", "token", "create", "--scope", "read", "--rate-limit", "100"],
+            vec!["jobmill", "token", "revoke", "shop"],
+            vec!["jobmill", "webhooks", "list", "--outcome", "lost"],
+            vec!["jobmill", "webhooks", "replay", "evt_1"],
             vec!["jobmill", "nothing"],
         ] {
             let error = CommandLine::try_parse_from(&words).expect_err(&words.join(" "));

@@ -1,22 +1,19 @@
 //! Actions on everything that a filter names: counted first, asked about where they can't be taken back, then reported.
 //! What a filter can name is said by the commands.
 
-use serde::Serialize;
+use jobmill_client::{Answer, BulkReport, Client, Error};
 
-use crate::api::BulkView;
-use crate::client::Client;
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::output;
 
+/// Asks for an action; with true only for what it would be.
+type Send<'a> = dyn Fn(&Client, bool) -> Result<Answer<BulkReport>, Error> + 'a;
+
 /// An action on many runs.
-pub(crate) struct Action<'a, Filter, Options> {
-    /// Its route.
-    pub(crate) path: &'a [&'a str],
-    /// Which runs.
-    pub(crate) filter: Filter,
-    /// The members beside the filter.
-    pub(crate) options: Options,
+pub(crate) struct Action<'a> {
+    /// Asks for it.
+    pub(crate) send: &'a Send<'a>,
     /// "cancel".
     pub(crate) verb: &'a str,
     /// "cancelled".
@@ -25,31 +22,22 @@ pub(crate) struct Action<'a, Filter, Options> {
     pub(crate) asks: bool,
 }
 
-#[derive(Serialize)]
-struct Body<'a, Filter, Options> {
-    filter: &'a Filter,
-    #[serde(flatten)]
-    options: &'a Options,
-    dry_run: bool,
-}
-
 /// Skipped runs named one by one; more are only counted.
 const SKIPPED_SHOWN: usize = 10;
 
-impl<Filter: Serialize, Options: Serialize> Action<'_, Filter, Options> {
+impl Action<'_> {
     /// Counts, asks, acts, reports.
     pub(crate) fn carry_out(&self, dry_run: bool, context: &Context) -> Result<Exit, Failure> {
         let client = context.client()?;
         if self.asks && !dry_run {
-            let would: BulkView = self.send(&client, true)?.read()?;
+            let would = (self.send)(&client, true)?;
             if would.changed > 0 {
                 context.output.confirm(&format!("{} {}?", self.verb, output::count(would.changed, "run")))?;
             }
         }
-        let answer = self.send(&client, dry_run)?;
-        let report: BulkView = answer.read()?;
+        let report = (self.send)(&client, dry_run)?;
         let done = if dry_run { format!("would be {}", self.done) } else { self.done.to_owned() };
-        context.output.document(&answer.text, || format!("{} {done}", output::count(report.changed, "run")))?;
+        context.output.document(report.text(), || format!("{} {done}", output::count(report.changed, "run")))?;
         if report.skipped.is_empty() {
             return Ok(Exit::Done);
         }
@@ -62,9 +50,5 @@ impl<Filter: Serialize, Options: Serialize> Action<'_, Filter, Options> {
         }
         // Named runs that could not be changed are a failure when none could.
         Ok(if report.changed == 0 { Exit::Failed } else { Exit::Done })
-    }
-
-    fn send(&self, client: &Client, dry_run: bool) -> Result<crate::client::Answer, Failure> {
-        client.post(self.path, &Body { filter: &self.filter, options: &self.options, dry_run })
     }
 }

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use jobmill_core::{RunState, Timestamp};
+use jobmill_client::{Answer, Attempt, Client, Run};
+use jobmill_core::{RunId, RunState, Timestamp};
 
-use crate::api::{AttemptView, RunView};
-use crate::client::{Answer, Client};
 use crate::failure::{Exit, Failure};
 use crate::machine;
 use crate::output::{self, Output};
+use crate::words;
 
 use owo_colors::OwoColorize as _;
 
@@ -39,22 +39,22 @@ const WORTH_TELLING: Duration = Duration::from_secs(1);
 pub(crate) fn follow(
     client: &Client,
     output: Output,
-    id: &str,
+    id: RunId,
     until: Option<Timestamp>,
-) -> Result<(Answer, Exit), Failure> {
+) -> Result<(Answer<Run>, Exit), Failure> {
     let mut told = Told::default();
     let mut pause = FIRST_PAUSE;
     loop {
-        let answer = client.get(&["runs", id], &[]).map_err(|failure| still_on_disk(failure, id))?;
-        let run: RunView = answer.read()?;
+        let run = client.run(id).map_err(|error| still_on_disk(error.into(), id))?;
         told.tell(&run, output);
         let now = machine::now();
         if run.state.is_final() {
-            return Ok((answer, tell_end(&run, output)));
+            let exit = tell_end(&run, output);
+            return Ok((run, exit));
         }
         if until.is_some_and(|until| until <= now) {
             output.note(&format!("· still {}; see `jobmill runs show {id}`", output::state_text(run.state)));
-            return Ok((answer, Exit::StillGoing));
+            return Ok((run, Exit::StillGoing));
         }
         let left = until.map_or(LONGEST_PAUSE, |until| until.since(now));
         machine::pause(pause.min(left));
@@ -62,7 +62,7 @@ pub(crate) fn follow(
     }
 }
 
-fn still_on_disk(failure: Failure, id: &str) -> Failure {
+fn still_on_disk(failure: Failure, id: RunId) -> Failure {
     if failure.exit() == Exit::Unreachable {
         failure.advise(format!("the run is on disk and goes on when the server is back: jobmill runs show {id}"))
     } else {
@@ -71,7 +71,7 @@ fn still_on_disk(failure: Failure, id: &str) -> Failure {
 }
 
 impl Told {
-    fn tell(&mut self, run: &RunView, output: Output) {
+    fn tell(&mut self, run: &Run, output: Output) {
         let ended = run.attempts.iter().take_while(|attempt| attempt.finished_at.is_some()).count();
         for attempt in run.attempts.iter().take(ended).skip(self.attempts) {
             for line in attempt_lines(attempt, run.max_attempts) {
@@ -85,7 +85,7 @@ impl Told {
     }
 
     /// What the run has been waiting for long enough, told once. The next attempt's delay is told with the attempt.
-    fn wait_to_tell(&mut self, run: &RunView, now: Timestamp) -> Option<String> {
+    fn wait_to_tell(&mut self, run: &Run, now: Timestamp) -> Option<String> {
         let Some(wait) = run.waiting_for.as_ref().filter(|it| it.kind != "due") else {
             self.waiting = None;
             return None;
@@ -97,12 +97,12 @@ impl Told {
         }
         let waiting = self.waiting.as_mut().filter(|it| !it.told && now.since(it.since) >= WORTH_TELLING)?;
         waiting.told = true;
-        Some(wait.sentence(now))
+        Some(words::waiting(wait, now))
     }
 }
 
 /// What is told of an attempt that has ended: nothing when the run ends with it.
-fn attempt_lines(attempt: &AttemptView, max_attempts: u32) -> Vec<String> {
+fn attempt_lines(attempt: &Attempt, max_attempts: u32) -> Vec<String> {
     let mut lines = Vec::new();
     let number = attempt.number;
     match &attempt.error {
@@ -125,7 +125,7 @@ fn attempt_lines(attempt: &AttemptView, max_attempts: u32) -> Vec<String> {
 }
 
 /// The last line, and how the command ends.
-fn tell_end(run: &RunView, output: Output) -> Exit {
+fn tell_end(run: &Run, output: Output) -> Exit {
     let began = run.attempts.first().map_or(run.enqueued_at, |attempt| attempt.started_at);
     let took = output::span(run.finished_at.map_or(Duration::ZERO, |end| end.since(began)));
     match run.state {
@@ -149,22 +149,15 @@ fn tell_end(run: &RunView, output: Output) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::ErrorView;
 
-    fn attempt(error: Option<&str>, next_after: Option<u64>) -> AttemptView {
-        AttemptView {
-            number: 1,
-            version: "3fa9c1d07b21".to_owned(),
-            started_at: Timestamp::from_millis(1_000),
-            finished_at: Some(Timestamp::from_millis(2_000)),
-            outcome: Some("failed".to_owned()),
-            error: error.map(|message| ErrorView {
-                kind: "transient".to_owned(),
-                message: message.to_owned(),
-                trace: None,
-            }),
-            next_at: next_after.map(|millis| Timestamp::from_millis(2_000 + millis)),
-        }
+    fn attempt(error: Option<&str>, next_after: Option<u64>) -> Attempt {
+        let at = Timestamp::from_millis;
+        serde_json::from_value(serde_json::json!({
+            "number": 1, "version": "3fa9c1d07b21", "started_at": at(1_000), "finished_at": at(2_000),
+            "outcome": "failed", "error": error.map(|message| serde_json::json!({ "kind": "transient", "message": message })),
+            "next_at": next_after.map(|millis| at(2_000 + millis)),
+        }))
+        .expect("an attempt")
     }
 
     fn plain(lines: &[String]) -> Vec<String> {
@@ -180,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_wait_is_told_once_and_only_when_it_lasts() {
-        let run: RunView = crate::client::read(
+        let run: Run = serde_json::from_str(
             r#"{"id": "run_01J00000000000000000000000", "job": "a", "version": null, "queue": "default", "priority": 5,
                 "state": "available", "payload": {}, "output": null, "attempt": 0, "max_attempts": 1,
                 "enqueued_at": "2026-03-01T09:00:00.000Z", "scheduled_at": "2026-03-01T09:00:00.000Z",

@@ -1,7 +1,6 @@
 //! The binary `jobmill`: reads the command line, carries the command out, ends with its exit code.
 //! Everything else is in the modules; no other place ends the process.
 
-mod api;
 mod args;
 mod bulk;
 mod client;
@@ -15,6 +14,7 @@ mod machine;
 mod operator;
 mod output;
 mod serve;
+mod words;
 
 use std::process::ExitCode;
 

@@ -105,6 +105,17 @@ macro_rules! prefixed_ulid {
             pub fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(Ulid::from_bytes(bytes))
             }
+
+            /// Its ULID, without the prefix.
+            pub fn ulid(self) -> Ulid {
+                self.0
+            }
+        }
+
+        impl From<Ulid> for $name {
+            fn from(ulid: Ulid) -> Self {
+                Self(ulid)
+            }
         }
 
         impl fmt::Display for $name {
@@ -161,17 +172,34 @@ prefixed_ulid!(
     /// The id of a mail in the e-mail log: `mail_` and a ULID.
     MailId, "mail_", "a mail"
 );
+prefixed_ulid!(
+    /// Under which an event is kept: `evt_` and a ULID of its own, whatever id its publisher gave it.
+    EventKey, "evt_", "an event"
+);
+prefixed_ulid!(
+    /// The id of a webhook delivery: `dlv_` and a ULID.
+    DeliveryId, "dlv_", "a delivery"
+);
+prefixed_ulid!(
+    /// The id of an API token: `tok_` and a ULID. It names the token and opens nothing.
+    TokenId, "tok_", "a token"
+);
 
-/// The id of an event: given by whoever publishes it, or `evt_` and a ULID. 1 to 256 printable characters.
+/// The id of an event: given by whoever publishes it, or made of its key. 1 to 256 printable characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct EventId(Arc<str>);
 
 impl EventId {
-    /// A new id that sorts by `now`.
-    pub fn generate(now: Timestamp, entropy: &dyn Entropy) -> Self {
-        let random = (u128::from(entropy.next_u64()) << 64) | u128::from(entropy.next_u64());
-        Self(format!("evt_{}", Ulid::from_parts(now.as_millis(), random)).into())
+    /// The id of an event whose publisher gave none.
+    pub fn of(key: EventKey) -> Self {
+        Self(key.to_string().into())
+    }
+
+    /// The key that this id says, as an event of ours or of Inngest's protocol that was given no id says it.
+    pub fn key(&self) -> Option<EventKey> {
+        let ulid = || Ulid::from_string(&self.0).ok().filter(|_| self.0.len() == ulid::ULID_LEN).map(EventKey::from);
+        self.0.parse().ok().or_else(ulid)
     }
 
     /// The id as text.
@@ -250,7 +278,7 @@ pub(crate) mod whole_version {
 }
 
 /// Lower-case hex digits of `bytes`.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes
         .iter()
@@ -321,6 +349,21 @@ mod tests {
         assert!("".parse::<EventId>().is_err());
         assert!("a\nb".parse::<EventId>().is_err());
         assert!("order-42-paid".parse::<EventId>().is_ok());
+    }
+
+    #[test]
+    fn an_event_that_was_given_no_id_is_named_by_its_key() {
+        let key = EventKey::generate(Timestamp::from_millis(1_000), &Counting(0.into()));
+        let id = EventId::of(key);
+        assert_eq!((id.as_str(), id.key()), (&*key.to_string(), Some(key)));
+        // As Inngest's protocol says it.
+        let bare: EventId = key.ulid().to_string().parse().expect("an event id");
+        assert_eq!(bare.key(), Some(key));
+        let long = format!("{}0", key.ulid());
+        for text in ["order-42", "run_01ARZ3NDEKTSV4RRFFQ69G5FAV", "evt_", "evt_1", "01ARZ3NDEKTSV4RRFFQ69G5FA", &long]
+        {
+            assert_eq!(text.parse::<EventId>().expect("an event id").key(), None, "{text}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::flow::{FlowKey, FullAt, Mark, UniqueStates};
-use crate::id::{EventId, JobId, MailId, RunId, Version, hex};
+use crate::id::{EventId, EventKey, JobId, MailId, RunId, Version, hex};
 use crate::json::Json;
 use crate::mail::{Mail, MailStatus};
 use crate::order::OrderPatch;
@@ -187,12 +187,21 @@ pub struct EarlierKey {
 /// The event that started a run. Its data is the run's payload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventReference {
-    /// Its id.
+    /// Under which it is kept.
+    pub key: EventKey,
+    /// Its id: the publisher's, or one that says the key.
     pub id: EventId,
     /// Its name.
-    pub name: String,
+    pub name: Arc<str>,
     /// When it happened, as its publisher says.
     pub ts: Timestamp,
+}
+
+impl EventReference {
+    /// Whether its publisher gave it an id, under which it is published once.
+    pub fn has_given_id(&self) -> bool {
+        self.id.key() != Some(self.key)
+    }
 }
 
 /// How an attempt begins.

@@ -4,6 +4,7 @@
 pub mod backoff;
 pub mod breaker;
 pub mod cron;
+pub mod delivery;
 pub mod fingerprint;
 pub mod flow;
 pub mod id;
@@ -17,10 +18,11 @@ pub mod outcome;
 pub mod run;
 pub mod suppression;
 pub mod time;
+pub mod token;
 pub mod transition;
 
 pub use backoff::Backoff;
-pub use id::{EventId, JobId, MailId, RunId, Version};
+pub use id::{DeliveryId, EventId, EventKey, JobId, MailId, RunId, TokenId, Version};
 pub use job::{Descriptor, Job, JobOverrides, Source, Trigger};
 pub use journal::{Entry, EntryKind};
 pub use json::Json;

@@ -84,6 +84,9 @@ pub const CRON_BYTES: usize = 200;
 pub const EVENT_NAME_BYTES: usize = 512;
 /// How long an idempotency or unique key names its first run: what hosted services promise.
 pub const UNIQUE_WINDOW: Duration = Duration::from_hours(24);
+/// How long the id that its sender gave a webhook delivery is remembered: Stripe tries for three days, and people replay by
+/// hand after a weekend.
+pub const DELIVERY_WINDOW: Duration = Duration::from_hours(7 * 24);
 /// The shortest span that a setting may name: time is told in milliseconds.
 pub const SPAN_MIN: Duration = Duration::from_millis(1);
 /// The longest that a unique key is remembered: each is kept in memory as long, and a month is a billing period.

@@ -24,8 +24,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{EventId, JobId, RunId, Version};
-use crate::journal::{Entry, EntryKind};
+use crate::id::{JobId, RunId, Version};
+use crate::journal::{Entry, EntryKind, EventReference};
 use crate::json::Json;
 use crate::outcome::{AttemptError, FailureKind};
 use crate::time::Timestamp;
@@ -145,9 +145,7 @@ pub struct RunHead {
     /// When it became final.
     pub finished_at: Option<Timestamp>,
     /// The event that started it, if one did.
-    pub event_id: Option<EventId>,
-    /// That event's name.
-    pub event_name: Option<Arc<str>>,
+    pub event: Option<Arc<EventReference>>,
     /// Words given by whoever enqueued it.
     pub tags: Arc<[String]>,
     /// The key under which a second enqueue is this run.

@@ -89,6 +89,8 @@ pub enum SuppressionSource {
     Operator(String),
     /// The mail server: there is no such mailbox.
     Bounce,
+    /// The mail service, by this webhook.
+    Webhook(String),
 }
 
 impl SuppressionSource {
@@ -97,6 +99,7 @@ impl SuppressionSource {
         match self {
             Self::Operator(_) => "operator",
             Self::Bounce => "bounce",
+            Self::Webhook(_) => "webhook",
         }
     }
 }

@@ -45,8 +45,7 @@ pub fn begin(id: RunId, first: &Entry) -> Option<RunHead> {
         expires_at: enqueued.terms.as_ref().and_then(|terms| terms.expires_at),
         started_at: None,
         finished_at: None,
-        event_id: enqueued.event.as_ref().map(|event| event.id.clone()),
-        event_name: enqueued.event.as_ref().map(|event| event.name.as_str().into()),
+        event: enqueued.event.clone().map(Arc::new),
         // Most runs have none, and those share one.
         tags: if enqueued.tags.is_empty() { Arc::default() } else { enqueued.tags.as_slice().into() },
         unique_key: enqueued.unique_key.as_deref().map(Arc::from),

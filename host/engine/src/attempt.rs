@@ -113,7 +113,7 @@ impl AttemptContext {
 
     /// The event that started the run.
     pub fn event_id(&self) -> Option<&EventId> {
-        self.head.event_id.as_ref()
+        self.head.event.as_ref().map(|event| &event.id)
     }
 
     /// What the run works on.

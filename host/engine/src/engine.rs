@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use jobmill_core::job::JobOverrides;
 use jobmill_core::mail::InDoubt;
 use jobmill_core::time::Sleep;
-use jobmill_core::{Clock, Entropy, JobId, Timestamp};
+use jobmill_core::{Clock, Entropy, JobId, RunId, Timestamp};
 use jobmill_store::{Claimed, Hold, JobRules, LeaseReference, Retention, Rules, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -52,6 +52,8 @@ pub struct Settings {
     pub waiting: u32,
     /// What happens to mails that may have been sent.
     pub in_doubt: InDoubt,
+    /// How long the id that its publisher gave an event is remembered.
+    pub event_id_window: Duration,
 }
 
 /// Why the engine stopped, other than by being asked to.
@@ -110,6 +112,7 @@ impl Engine {
             retention: settings.retention,
             waiting: settings.waiting,
             in_doubt: settings.in_doubt,
+            event_id_window: settings.event_id_window,
             queues: Arc::new(settings.queues.clone()),
         };
         let maintenance =
@@ -123,7 +126,7 @@ impl Engine {
             Arc::clone(&catalog),
             generation_sender,
         );
-        let executor = Arc::new(Executor::new(store, clock, entropy));
+        let executor = Arc::new(Executor::new(store, clock, entropy).announcing(Arc::new(handle.clone())));
         let engine = Self {
             executor,
             hopper,
@@ -155,10 +158,10 @@ impl Engine {
     async fn serve(mut self) -> Result<(), EngineError> {
         // Subscribed before anything is looked at, so that nothing falls between.
         let changes = Listener::to(&*self.executor.store);
-        if self.rescue().await?.is_none() {
-            return Ok(());
-        }
-        self.hopper.load_all().await?;
+        let Some(rescued) = self.rescue().await? else { return Ok(()) };
+        self.hopper.load_all(&self.shutdown).await?;
+        // Only now it is known which jobs listen.
+        self.schedules.handle.announce_rescued(rescued).await?;
         self.ready.send_replace(true);
         let mut beside = JoinSet::new();
         beside.spawn(self.hopper.watch(self.shutdown.clone()));
@@ -190,8 +193,8 @@ impl Engine {
         Ok(shell.run().await?)
     }
 
-    /// Ends the attempts that the engine did not live to see; none when it was asked to stop first.
-    async fn rescue(&self) -> Result<Option<()>, StoreError> {
+    /// Ends the attempts that the engine did not live to see, and answers their runs; none when it was asked to stop first.
+    async fn rescue(&self) -> Result<Option<Vec<RunId>>, StoreError> {
         let Executor { store, clock, .. } = &*self.executor;
         let rescued = tokio::select! {
             biased;
@@ -204,7 +207,7 @@ impl Engine {
                 "attempts were cut off when the engine last stopped; their runs go on"
             );
         }
-        Ok(Some(()))
+        Ok(Some(rescued))
     }
 }
 

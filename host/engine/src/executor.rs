@@ -7,9 +7,12 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use jobmill_core::journal::{EntryKind, Finished};
 use jobmill_core::time::unit_interval;
-use jobmill_core::{Clock, Entropy, FailureKind, JobId, Outcome, RunHead, RunState, Timestamp, limits, transition};
+use jobmill_core::{
+    Clock, Entropy, FailureKind, JobId, Json, Outcome, RunHead, RunState, Timestamp, limits, transition,
+};
 use jobmill_store::{Claim, Claimed, Hold, LeaseReference, RecordError, Room, Store, StoreError};
 
+use crate::announcements::{Announcer, Ending};
 use crate::attempt::{AttemptContext, Remainder};
 use crate::catalog::LoadedJob;
 use crate::mail_allowance::{MailAllowance, MailBudgets};
@@ -23,11 +26,14 @@ pub struct Executor {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     budgets: Arc<MailBudgets>,
+    /// Says which events tell of the end of a run.
+    announcer: Option<Arc<dyn Announcer>>,
 }
 
 /// An attempt whose code has ended and whose end is not on record yet.
 pub struct Ended {
     head: RunHead,
+    payload: Json,
     loaded: Arc<LoadedJob>,
     outcome: Outcome,
     remainder: Remainder,
@@ -45,7 +51,13 @@ impl Ended {
 impl Executor {
     /// An executor over a store.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { store, clock, entropy, budgets: Arc::default() }
+        Self { store, clock, entropy, budgets: Arc::default(), announcer: None }
+    }
+
+    /// The same, which publishes events that tell of the ends of runs.
+    #[must_use]
+    pub fn announcing(self, announcer: Arc<dyn Announcer>) -> Self {
+        Self { announcer: Some(announcer), ..self }
     }
 
     /// Carries out `Decision::Claim`; answers the wake for it, or why the store can't go on.
@@ -96,7 +108,7 @@ impl Executor {
 
     /// Runs the code of an attempt to its end.
     pub async fn execute(&self, claimed: Claimed, loaded: Arc<LoadedJob>, stop: Stop) -> Ended {
-        let head = claimed.head.clone();
+        let (head, payload) = (claimed.head.clone(), claimed.payload.clone());
         let context =
             AttemptContext::new(claimed, Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.entropy))
                 .with_mails(MailAllowance::of(&loaded.job, &self.budgets));
@@ -110,19 +122,19 @@ impl Executor {
                 (outcome, Remainder::default())
             }
         };
-        Ended { head, loaded, outcome, remainder }
+        Ended { head, payload, loaded, outcome, remainder }
     }
 
     /// Puts the end of an attempt on record; answers why the store could not, if it could not.
     pub async fn record(&self, ended: Ended) -> Result<(), StoreError> {
-        let Ended { head, loaded, outcome, remainder } = ended;
+        let Ended { head, payload, loaded, outcome, remainder } = ended;
         let now = self.clock.now();
         let without_orders = remainder.without_orders();
-        let mut written = self.finish(&head, &loaded, outcome, remainder, now).await;
+        let mut written = self.finish((&head, &payload), &loaded, outcome, remainder, now).await;
         if let (Err(RecordError::Order(error)), Some(rest)) = (&written, without_orders) {
             // What the attempt read of the order no longer holds: its changes are void, and it is tried again.
             let outcome = Outcome::failed(FailureKind::Transient, format!("order changed meanwhile: {error}"));
-            written = self.finish(&head, &loaded, outcome, rest, now).await;
+            written = self.finish((&head, &payload), &loaded, outcome, rest, now).await;
         }
         match written {
             Ok(after) => {
@@ -143,7 +155,7 @@ impl Executor {
 
     async fn finish(
         &self,
-        head: &RunHead,
+        (head, payload): (&RunHead, &Json),
         loaded: &LoadedJob,
         outcome: Outcome,
         remainder: Remainder,
@@ -152,11 +164,16 @@ impl Executor {
         let lease = LeaseReference { run: head.id, token: head.lease };
         let share = unit_interval(&*self.entropy);
         let mut entries = remainder.entries;
+        let mut told = Vec::new();
         if let Ok(finished) = transition::finish(head, outcome, &loaded.job.backoff.value, now, share) {
             let finished = Finished { log: remainder.log, log_dropped: remainder.log_dropped, ..finished };
+            if let Some(announcer) = &self.announcer {
+                told = announcer.announce(Ending::of(head, payload, &finished), now);
+            }
             entries.push(EntryKind::Finished(Box::new(finished)));
         }
-        patiently(&*self.clock, is_passing_for_record, || self.store.finish(lease, entries.clone(), now)).await
+        let finish = || self.store.finish(lease, entries.clone(), told.clone(), now);
+        patiently(&*self.clock, is_passing_for_record, finish).await
     }
 }
 

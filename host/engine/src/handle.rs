@@ -9,8 +9,9 @@ use std::time::Duration;
 use jobmill_core::mail::{InDoubt, InDoubtChoice};
 use jobmill_core::order::Order;
 use jobmill_core::suppression::Suppression;
+use jobmill_core::token::{Secret, Token};
 use jobmill_core::transition::Refused;
-use jobmill_core::{Clock, Entropy, JobId, Json, RunHead, RunId, RunState, Timestamp};
+use jobmill_core::{Clock, Entropy, JobId, Json, RunHead, RunId, RunState, Timestamp, TokenId};
 use jobmill_store::{
     BulkOutcome, Change, DeadFilter, Doubts, Forget, Forgotten, JobControl, MailInDoubt, Pause, Pruned, Query,
     QueueChange, QueueControl, Retention, RunFilter, RunRecord, Store, StoreError, Suppressed,
@@ -54,6 +55,7 @@ pub struct Handle {
     pub(crate) retention: Retention,
     pub(crate) waiting: u32,
     pub(crate) in_doubt: InDoubt,
+    pub(crate) event_id_window: Duration,
     pub(crate) queues: Arc<BTreeMap<String, u32>>,
 }
 
@@ -206,6 +208,31 @@ impl Handle {
     /// Lets an address get mail again; none when it got mail all along.
     pub async fn lift_suppression(&self, address: String) -> Result<Option<Suppression>, StoreError> {
         self.store.lift_suppression(address).await
+    }
+
+    /// The API tokens that were made, revoked ones too, by id. Cheap.
+    pub async fn tokens(&self) -> Result<Arc<[Token]>, StoreError> {
+        self.store.tokens().await
+    }
+
+    /// A new id and secret for an API token.
+    pub fn new_secret(&self) -> (TokenId, Secret) {
+        (TokenId::generate(self.clock.now(), &*self.entropy), Secret::generate(&*self.entropy))
+    }
+
+    /// Keeps an API token.
+    pub async fn create_token(&self, token: Token) -> Result<(), StoreError> {
+        self.store.put_token(token).await
+    }
+
+    /// Revokes an API token, at once; none when there is none.
+    pub async fn revoke_token(&self, id: TokenId) -> Result<Option<Token>, StoreError> {
+        self.store.revoke_token(id, self.clock.now()).await
+    }
+
+    /// An API token was used.
+    pub async fn touch_token(&self, id: TokenId) -> Result<(), StoreError> {
+        self.store.touch_token(id, self.clock.now()).await
     }
 
     /// How long final runs are kept.

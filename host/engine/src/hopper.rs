@@ -25,6 +25,9 @@ use crate::timetable::crons_of;
 /// Events get lost: network mounts, overflow, a directory that is replaced.
 const RESCAN: Duration = Duration::from_secs(5);
 
+/// Looks at the hopper before work is taken. A file that is still being copied then is waited for no longer.
+const LOOKS_AT_START: usize = 5;
+
 /// What tells one content of a file from another without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Signature {
@@ -81,13 +84,23 @@ impl Hopper {
         Self { directory, quiet, overrides, loader, clock, catalog, generation, files, unreadable: false }
     }
 
-    /// Loads what is there. A directory that can't be read at the start is an error.
-    pub(crate) async fn load_all(&mut self) -> Result<(), EngineError> {
-        let listing = list(self.directory.clone()).await.map_err(|error| EngineError::Hopper {
-            path: self.directory.display().to_string(),
-            reason: error.to_string(),
-        })?;
-        self.take_in(listing).await;
+    /// Loads what is there, also what was put there just now: work that comes in before would find no job. A directory that
+    /// can't be read at the start is an error.
+    pub(crate) async fn load_all(&mut self, shutdown: &CancellationToken) -> Result<(), EngineError> {
+        for _ in 0..LOOKS_AT_START {
+            let listing = list(self.directory.clone()).await.map_err(|error| EngineError::Hopper {
+                path: self.directory.display().to_string(),
+                reason: error.to_string(),
+            })?;
+            self.take_in(listing).await;
+            if self.files.values().all(|file| file.settled) {
+                break;
+            }
+            tokio::select! {
+                () = self.clock.sleep(self.quiet) => {}
+                () = shutdown.cancelled() => break,
+            }
+        }
         Ok(())
     }
 

@@ -3,11 +3,12 @@
 
 use jobmill_core::flow::{FlowKey, Mark, UniqueStates};
 use jobmill_core::journal::{EventReference, UniqueTerms};
-use jobmill_core::{EventId, JobId, Json, RunHead, RunId, Timestamp, limits};
+use jobmill_core::{EventId, EventKey, JobId, Json, RunHead, RunId, Timestamp, limits};
 use jobmill_store::{Enqueued, NewEvent, NewRun, Published, RunDebounce, RunFlow, StoreError, WaitingBounds};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::announcements::is_reserved;
 use crate::catalog::{Catalog, LoadedJob};
 use crate::handle::Handle;
 use crate::schema::PayloadProblem;
@@ -31,6 +32,8 @@ pub struct EnqueueRequest {
     pub tags: Vec<String>,
     /// The run that this one repeats.
     pub rerun_of: Option<RunId>,
+    /// It is refused while so many runs wait, over all jobs, where that is fewer than the engine's own bound.
+    pub max_waiting: Option<u32>,
 }
 
 impl EnqueueRequest {
@@ -45,6 +48,7 @@ impl EnqueueRequest {
             idempotency_key: None,
             tags: Vec::new(),
             rerun_of: None,
+            max_waiting: None,
         }
     }
 }
@@ -69,6 +73,17 @@ pub struct EventRequest {
     pub id: Option<EventId>,
     /// When it happened; a time to come delays its runs until then.
     pub ts: Option<Timestamp>,
+    /// Under which it is kept, where a repeat of the request must say the same; a new one if absent.
+    pub key: Option<EventKey>,
+    /// It is refused while so many runs wait, over all jobs, where that is fewer than the engine's own bound.
+    pub max_waiting: Option<u32>,
+}
+
+impl EventRequest {
+    /// An event that happens now and has no id of its own.
+    pub fn new(name: String, data: Json) -> Self {
+        Self { name, data, id: None, ts: None, key: None, max_waiting: None }
+    }
 }
 
 /// Why something was not enqueued or published. Nothing was kept.
@@ -177,10 +192,18 @@ impl Handle {
                 }),
                 expires: job.expires.value,
                 marks: payload.map(|payload| marks_in(loaded, None, payload)).unwrap_or_default(),
-                waiting: WaitingBounds { of_job: job.max_waiting.value, in_all: Some(self.waiting) },
+                waiting: WaitingBounds {
+                    of_job: job.max_waiting.value,
+                    in_all: Some(request.max_waiting.map_or(self.waiting, |most| most.min(self.waiting))),
+                },
             },
             unique_key,
         }
+    }
+
+    /// A key for an event that is about to be published, for whoever has to know it before.
+    pub fn new_event_key(&self) -> EventKey {
+        EventKey::generate(self.clock.now(), &*self.entropy)
     }
 
     /// Publishes events, all or nothing; durable when this returns.
@@ -189,12 +212,16 @@ impl Handle {
         let now = self.clock.now();
         let mut events = Vec::with_capacity(requests.len());
         for (position, request) in requests.into_iter().enumerate() {
+            if is_reserved(&request.name) {
+                let reason = format!("{:?} is reserved: only the engine publishes it", request.name);
+                return Err(EnqueueError::Invalid { member: "name".to_owned(), reason });
+            }
             events.push(self.new_event(&catalog, position, request, now)?);
         }
         Ok(self.store.publish(events, now).await?)
     }
 
-    fn new_event(
+    pub(crate) fn new_event(
         &self,
         catalog: &Catalog,
         position: usize,
@@ -212,6 +239,7 @@ impl Handle {
             let payload = read_payload(loaded, &request.data, Some(position))?;
             let run = EnqueueRequest {
                 scheduled_at: request.ts.filter(|ts| *ts > now),
+                max_waiting: request.max_waiting,
                 ..EnqueueRequest::new(loaded.job.id.clone(), request.data.clone())
             };
             runs.push(self.new_run(loaded, run, payload.as_ref(), now));
@@ -226,9 +254,10 @@ impl Handle {
                 cancels.extend(marks_in(loaded, Some(&request.name), &data));
             }
         }
-        let id = request.id.unwrap_or_else(|| EventId::generate(now, &*self.entropy));
-        let reference = EventReference { id, name: request.name, ts: request.ts.unwrap_or(now) };
-        Ok(NewEvent { reference, data: request.data, runs, cancels })
+        let key = request.key.unwrap_or_else(|| EventKey::generate(now, &*self.entropy));
+        let id = request.id.unwrap_or_else(|| EventId::of(key));
+        let reference = EventReference { key, id, name: request.name.into(), ts: request.ts.unwrap_or(now) };
+        Ok(NewEvent { reference, id_window: self.event_id_window, data: request.data, runs, cancels })
     }
 }
 

@@ -1,9 +1,11 @@
 //! Durable scheduling: what is due is claimed, run, and its outcome recorded; what is loaded follows the hopper.
 //! It names no wasm runtime, no database and no web framework: a `Loader`, a `Store` and a clock are handed in.
 
-pub mod attempt;
+pub mod announcements;
+mod attempt;
 pub mod catalog;
 mod changes;
+mod deliveries;
 mod engine;
 pub mod executor;
 pub mod handle;
@@ -23,6 +25,7 @@ mod waiting;
 
 pub use attempt::{AttemptContext, Remainder, StepError};
 pub use catalog::{Breakage, Catalog, JobListing, JobStatus, LoadedJob};
+pub use deliveries::{DeliveryMeaning, DeliveryRequest};
 pub use engine::{Engine, EngineError, Settings};
 pub use handle::{ChangeError, Handle, RerunError};
 pub use intake::{Accepted, EnqueueError, EnqueueRequest, EventRequest};

@@ -30,9 +30,9 @@ impl Maintenance {
             // Begun before the round: from start to start, however long one takes.
             let pause = self.clock.sleep(PAUSE);
             match prune(&*self.store, self.retention, self.clock.now()).await {
-                Ok(Pruned { runs: 0, events: 0, mails: 0, .. }) => {}
-                Ok(Pruned { runs, events, mails, .. }) => {
-                    tracing::info!(runs, events, mails, "pruned what was kept long enough");
+                Ok(Pruned { runs: 0, events: 0, mails: 0, deliveries: 0, .. }) => {}
+                Ok(Pruned { runs, events, mails, deliveries, .. }) => {
+                    tracing::info!(runs, events, mails, deliveries, "pruned what was kept long enough");
                 }
                 Err(error) if is_passing(&error) => tracing::debug!(%error, "not pruned this time"),
                 Err(error) => {
@@ -49,10 +49,11 @@ impl Maintenance {
 pub async fn prune(store: &dyn Store, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError> {
     let mut all = Pruned::default();
     loop {
-        let Pruned { runs, events, mails, more } = store.prune(retention, now).await?;
+        let Pruned { runs, events, mails, deliveries, more } = store.prune(retention, now).await?;
         all.runs += runs;
         all.events += events;
         all.mails += mails;
+        all.deliveries += deliveries;
         if !more {
             return Ok(all);
         }

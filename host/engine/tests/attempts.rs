@@ -251,10 +251,8 @@ async fn events_start_a_run_of_every_job_that_listens_once() {
     put(mill.hopper.path(), "other.wasm", "other event=greet");
     mill.until_catalog(|handle| handle.catalog().all_serving().count() == 2).await;
     let event = |name: &str| EventRequest {
-        name: name.to_owned(),
-        data: Json::empty_object(),
         id: Some(format!("{name}-1").parse().expect("an event id")),
-        ts: None,
+        ..EventRequest::new(name.to_owned(), Json::empty_object())
     };
     let first = mill.handle.publish(vec![event("greet"), event("unheard")]).await.expect("published");
     assert_eq!((first[0].runs.len(), first[1].runs.len()), (2, 0));
@@ -274,7 +272,7 @@ async fn what_does_not_fit_is_refused_at_the_door() {
     assert_eq!(unknown.to_string(), "there is no job \"helo\"; did you mean \"hello\"?");
     let Err(EnqueueError::Payload { problems, .. }) = enqueue("strict").await else { panic!("it fits nothing") };
     assert_eq!(problems[0].pointer, "/orderId");
-    let event = EventRequest { name: "greet".to_owned(), data: Json::empty_object(), id: None, ts: None };
+    let event = EventRequest::new("greet".to_owned(), Json::empty_object());
     assert!(matches!(mill.handle.publish(vec![event]).await, Err(EnqueueError::Payload { event: Some(0), .. })));
     let counts = mill.handle.query().counts(None, mill.handle.now()).await.expect("readable");
     assert_eq!(counts.0, [0; 7], "all or nothing");

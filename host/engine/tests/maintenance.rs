@@ -29,7 +29,8 @@ async fn until_gone(mill: &Mill, run: RunId) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_goes_when_the_time_of_its_state_is_over_and_no_other() {
-    let retention = Retention { completed: Some(2 * DAY), cancelled: None, dead: Some(5 * DAY), mail: None };
+    let retention =
+        Retention { completed: Some(2 * DAY), cancelled: None, dead: Some(5 * DAY), ..Retention::default() };
     let mill = Mill::keeping(retention);
     let first = mill.enqueue().await;
     mill.finished(first).await;
@@ -86,7 +87,7 @@ async fn a_disk_without_room_is_pruned_a_minute_later() {
 async fn pruning_goes_on_until_nothing_is_left() {
     let mill = Mill::start();
     mill.ready().await;
-    let request = EventRequest { name: "nobody/listens".to_owned(), data: Json::empty_object(), id: None, ts: None };
+    let request = EventRequest::new("nobody/listens".to_owned(), Json::empty_object());
     mill.handle.publish(vec![request; 4_100]).await.expect("published");
     let retention = Retention { completed: Some(2 * DAY), ..Retention::default() };
     assert_eq!(mill.handle.prune(retention).await.expect("pruned").events, 0);

@@ -110,7 +110,7 @@ impl World {
         );
         let ended = EntryKind::Finished(Box::new(ended.expect("it runs")));
         let World { store, committer, now, .. } = self;
-        let mut finished = Box::pin(store.finish(lease, vec![ended], *now));
+        let mut finished = Box::pin(store.finish(lease, vec![ended], Vec::new(), *now));
         // The commit is shared with whatever else waits; one step of the committer takes all of it.
         while finished.as_mut().now_or_never().is_none() {
             committer.step();

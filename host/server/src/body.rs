@@ -4,7 +4,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError};
@@ -35,6 +35,12 @@ pub(crate) struct OptionalJsonBody<T>(pub(crate) T);
 
 /// A JSON body that is parsed by its handler.
 pub(crate) struct JsonText(pub(crate) String);
+
+/// The same, whatever content type it says it has: what a plain `curl -d` sends, and protocols that don't look.
+pub(crate) struct AnyText(pub(crate) String);
+
+/// A body byte for byte as it was sent.
+pub(crate) struct RawBody(pub(crate) Bytes);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
@@ -67,6 +73,25 @@ impl<S: Send + Sync> FromRequest<S> for JsonText {
     }
 }
 
+impl<S: Send + Sync> FromRequest<S> for AnyText {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        check_encoding(request.headers())?;
+        let text = read(request.into_body()).await?;
+        check_depth(&text)?;
+        Ok(Self(text))
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for RawBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        read_bytes(request.into_body()).await.map(Self)
+    }
+}
+
 async fn read_json(request: Request) -> Result<String, Problem> {
     check_content_type(request.headers())?;
     let text = read(request.into_body()).await?;
@@ -74,14 +99,21 @@ async fn read_json(request: Request) -> Result<String, Problem> {
     Ok(text)
 }
 
+/// Not compressed.
+fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => {
+            let detail = format!("the body has the encoding {encoding:?}; send it as it is");
+            Err(Problem::new(Code::UnsupportedMediaType, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// `application/json`, with `charset=utf-8` or without, and not compressed.
 fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
     let refuse = |detail: String| Err(Problem::new(Code::UnsupportedMediaType, detail));
-    if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
-        && encoding != "identity"
-    {
-        return refuse(format!("the body has the encoding {encoding:?}; send it as it is"));
-    }
+    check_encoding(headers)?;
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return refuse("the body has no content type; send Content-Type: application/json".to_owned());
     };
@@ -108,6 +140,13 @@ async fn drain(mut body: Body) {
 }
 
 async fn read(body: Body) -> Result<String, Problem> {
+    String::from_utf8(read_bytes(body).await?.into()).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Problem::new(Code::MalformedJson, format!("the body is not UTF-8 at byte {at}"))
+    })
+}
+
+async fn read_bytes(body: Body) -> Result<Bytes, Problem> {
     let too_large = || {
         let detail = format!("the body is larger than {} bytes", limits::REQUEST_BYTES);
         Problem::new(Code::BodyTooLarge, detail)
@@ -120,7 +159,7 @@ async fn read(body: Body) -> Result<String, Problem> {
         }
         return Err(too_large());
     }
-    let bytes = tokio::time::timeout(READ_TIMEOUT, axum::body::to_bytes(body, limits::REQUEST_BYTES))
+    tokio::time::timeout(READ_TIMEOUT, axum::body::to_bytes(body, limits::REQUEST_BYTES))
         .await
         .map_err(|_| {
             let detail = format!("the body did not arrive within {} seconds", READ_TIMEOUT.as_secs());
@@ -132,11 +171,7 @@ async fn read(body: Body) -> Result<String, Problem> {
             } else {
                 Problem::new(Code::BodyUnreadable, format!("the body could not be read: {error}"))
             }
-        })?;
-    String::from_utf8(bytes.into()).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Problem::new(Code::MalformedJson, format!("the body is not UTF-8 at byte {at}"))
-    })
+        })
 }
 
 /// Documents inside the body are kept unparsed, so the parser's own bound does not see their depth.

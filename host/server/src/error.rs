@@ -30,16 +30,24 @@ pub(crate) enum Code {
     MalformedJson,
     MethodNotAllowed,
     MissingMember,
+    NoOperator,
     NotFound,
     NotReady,
     PayloadInvalid,
+    RateLimited,
     ReleaseNotConfigured,
+    ScopeMissing,
+    SignatureRefused,
     StoreDamaged,
     StoreFull,
     StoreUnavailable,
     Timeout,
+    TokenConfigured,
+    TokenRequired,
+    TooManyTokens,
     TooManyWaiting,
     UnknownAttachment,
+    UnknownDelivery,
     UnknownEvent,
     UnknownJob,
     UnknownMail,
@@ -49,7 +57,9 @@ pub(crate) enum Code {
     UnknownQueue,
     UnknownRun,
     UnknownSuppression,
+    UnknownToken,
     UnsupportedMediaType,
+    WebhookNotConfigured,
     WrongState,
     WrongType,
 }
@@ -76,15 +86,23 @@ impl Code {
             Self::MethodNotAllowed => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed"),
             Self::MissingMember => ("missing-member", StatusCode::BAD_REQUEST, "Missing member"),
             Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "Not found"),
+            Self::NoOperator => ("no-operator", StatusCode::CONFLICT, "No operator"),
             Self::NotReady => ("not-ready", StatusCode::SERVICE_UNAVAILABLE, "Not ready"),
             Self::PayloadInvalid => ("payload-invalid", StatusCode::UNPROCESSABLE_ENTITY, "Payload invalid"),
+            Self::RateLimited => ("rate-limited", StatusCode::TOO_MANY_REQUESTS, "Rate limited"),
             Self::ReleaseNotConfigured => ("release-not-configured", StatusCode::CONFLICT, "Release not configured"),
+            Self::ScopeMissing => ("scope-missing", StatusCode::FORBIDDEN, "Scope missing"),
+            Self::SignatureRefused => ("signature-refused", StatusCode::UNAUTHORIZED, "Signature refused"),
             Self::StoreDamaged => ("store-damaged", StatusCode::INTERNAL_SERVER_ERROR, "Store damaged"),
             Self::StoreFull => ("store-full", StatusCode::INSUFFICIENT_STORAGE, "No room on the disk"),
             Self::StoreUnavailable => ("store-unavailable", StatusCode::SERVICE_UNAVAILABLE, "Store unavailable"),
             Self::Timeout => ("timeout", StatusCode::REQUEST_TIMEOUT, "Timeout"),
+            Self::TokenConfigured => ("token-configured", StatusCode::CONFLICT, "Token of the configuration"),
+            Self::TokenRequired => ("token-required", StatusCode::UNAUTHORIZED, "Token required"),
+            Self::TooManyTokens => ("too-many-tokens", StatusCode::CONFLICT, "Too many tokens"),
             Self::TooManyWaiting => ("too-many-waiting", StatusCode::TOO_MANY_REQUESTS, "Too many runs wait"),
             Self::UnknownAttachment => ("unknown-attachment", StatusCode::NOT_FOUND, "Unknown attachment"),
+            Self::UnknownDelivery => ("unknown-delivery", StatusCode::NOT_FOUND, "Unknown delivery"),
             Self::UnknownEvent => ("unknown-event", StatusCode::NOT_FOUND, "Unknown event"),
             Self::UnknownJob => ("unknown-job", StatusCode::NOT_FOUND, "Unknown job"),
             Self::UnknownMail => ("unknown-mail", StatusCode::NOT_FOUND, "Unknown mail"),
@@ -94,16 +112,18 @@ impl Code {
             Self::UnknownQueue => ("unknown-queue", StatusCode::NOT_FOUND, "Unknown queue"),
             Self::UnknownRun => ("unknown-run", StatusCode::NOT_FOUND, "Unknown run"),
             Self::UnknownSuppression => ("unknown-suppression", StatusCode::NOT_FOUND, "Unknown suppression"),
+            Self::UnknownToken => ("unknown-token", StatusCode::NOT_FOUND, "Unknown token"),
             Self::UnsupportedMediaType => {
                 ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
             }
+            Self::WebhookNotConfigured => ("webhook-not-configured", StatusCode::CONFLICT, "Webhook not configured"),
             Self::WrongState => ("wrong-state", StatusCode::CONFLICT, "Wrong state"),
             Self::WrongType => ("wrong-type", StatusCode::BAD_REQUEST, "Wrong type"),
         }
     }
 
     /// After how many seconds it is worth asking again, where that is likely to help.
-    fn retry_after(self) -> Option<u32> {
+    fn retry_after(self) -> Option<u64> {
         match self {
             // The first catalog is being built.
             Self::NotReady => Some(1),
@@ -138,11 +158,13 @@ pub(crate) struct Problem {
     detail: String,
     members: Vec<MemberProblem>,
     event: Option<usize>,
+    /// Seconds; what the code says if absent.
+    retry_after: Option<u64>,
 }
 
 impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), members: Vec::new(), event: None }
+        Self { code, detail: detail.into(), members: Vec::new(), event: None, retry_after: None }
     }
 
     /// The same refusal, saying which member of the body it is about.
@@ -150,6 +172,18 @@ impl Problem {
     pub(crate) fn at(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         self.members.push(MemberProblem { pointer: pointer.into(), detail: detail.into() });
         self
+    }
+
+    /// The same refusal, saying after how many seconds it may be over.
+    #[must_use]
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// The status that it is answered with.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.code.row().1
     }
 
     /// What is wrong with a member of the body: `reason` ends a sentence that begins with the member.
@@ -164,12 +198,12 @@ impl Problem {
         Self::member(Code::InvalidMember, pointer, reason)
     }
 
-    #[cfg(test)]
+    /// What went wrong.
     pub(crate) fn code(&self) -> Code {
         self.code
     }
 
-    #[cfg(test)]
+    /// What it says, for people.
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
@@ -205,9 +239,15 @@ impl IntoResponse for Problem {
         };
         let media_type = HeaderValue::from_static("application/problem+json");
         let mut response = (status, [(header::CONTENT_TYPE, media_type)], Json(document)).into_response();
-        if let Some(seconds) = self.code.retry_after() {
-            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after.or(self.code.retry_after()) {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        // For paths that speak another protocol, which put it into words of their own.
+        response.extensions_mut().insert(self);
         response
     }
 }

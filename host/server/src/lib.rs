@@ -2,18 +2,25 @@
 //! It keeps nothing and decides no transition; it reads and changes through the engine's `Handle` alone.
 
 mod api;
+mod authentication;
 mod body;
 mod error;
+mod inngest;
+mod keyring;
 mod listener;
 mod origin;
 mod pages;
 mod path;
 mod query;
+mod routes;
 mod settings;
+mod typescript;
+mod webhooks;
 mod write_timeout;
 
-pub use api::SettingsView;
+pub use api::{SettingsView, openapi_document};
 pub use listener::serve;
+pub use routes::{Route, Rule};
 pub use settings::{Alarm, Alarms, DevelopmentFaults, FaultKind, RawMail, ServerSettings};
 
 use std::net::IpAddr;
@@ -28,39 +35,66 @@ use jobmill_core::Timestamp;
 use jobmill_engine::Handle;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::authentication::Doors;
 use crate::error::{Code, Problem};
-use crate::origin::AllowedHosts;
+use crate::keyring::Keyring;
+use crate::origin::{AllowedHosts, Guard};
+use crate::routes::{Built, Routes, Rules};
+use crate::webhooks::Refusals;
 
 /// What every route can reach.
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) handle: Handle,
     pub(crate) settings: Arc<ServerSettings>,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) started_at: Timestamp,
+}
+
+impl Context {
+    pub(crate) fn new(handle: Handle, settings: ServerSettings) -> Self {
+        let settings = Arc::new(settings);
+        let keyring = Arc::new(Keyring::new(handle.clone(), Arc::clone(&settings)));
+        let refusals = Arc::new(Refusals::of(&settings.webhooks));
+        Self { started_at: handle.now(), handle, settings, keyring, refusals }
+    }
+}
+
+/// Every route with its rule: who may use it once a token exists.
+pub fn route_table() -> Vec<Route> {
+    all_routes().build().table
+}
+
+fn all_routes() -> Routes {
+    api::routes().merge(inngest::routes()).merge(pages::routes()).merge(webhooks::routes())
 }
 
 /// Every route, for requests that are addressed to this machine's loopback.
 pub fn router(handle: Handle, settings: ServerSettings) -> Router {
-    router_for(handle, settings, AllowedHosts::loopback())
+    router_for(Context::new(handle, settings), AllowedHosts::loopback())
 }
 
 /// Every route, for a listener that is bound to `listen`.
-pub(crate) fn router_at(handle: Handle, settings: ServerSettings, listen: IpAddr) -> Router {
-    router_for(handle, settings, AllowedHosts::loopback().with(listen))
+pub(crate) fn router_at(context: Context, listen: IpAddr) -> Router {
+    router_for(context, AllowedHosts::loopback().with(listen))
 }
 
-fn router_for(handle: Handle, settings: ServerSettings, hosts: AllowedHosts) -> Router {
-    let context = Context { started_at: handle.now(), handle, settings: Arc::new(settings) };
-    Router::new()
-        .merge(api::routes())
-        .merge(pages::routes())
+fn router_for(context: Context, hosts: AllowedHosts) -> Router {
+    let Built { router, table, .. } = all_routes().build();
+    let keyring = Arc::clone(&context.keyring);
+    let guard = Guard { hosts: Arc::new(hosts), keyring: Arc::clone(&keyring) };
+    let doors = Doors { handle: context.handle.clone(), keyring, rules: Arc::new(Rules::of(&table)) };
+    router
         .fallback(|| async { Problem::new(Code::NotFound, "there is nothing at this path") })
         .method_not_allowed_fallback(|request: Request| async move {
             let detail = format!("{} is not something that this path does", request.method());
             Problem::new(Code::MethodNotAllowed, detail)
         })
+        .layer(middleware::from_fn_with_state(doors, authentication::authenticate))
         .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(middleware::from_fn_with_state(Arc::new(hosts), origin::guard))
+        .layer(middleware::from_fn_with_state(guard, origin::guard))
+        .layer(middleware::from_fn_with_state(context.clone(), inngest::speak))
         .layer(middleware::from_fn(harden))
         .with_state(context)
 }

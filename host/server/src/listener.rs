@@ -2,6 +2,7 @@
 //! It knows no route.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use crate::ServerSettings;
 use crate::write_timeout::WriteTimeout;
+use crate::{Context, ServerSettings};
 
 /// Connections at once; more wait in the system's own queue.
 const CONNECTIONS: usize = 1_024;
@@ -30,7 +31,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Serves until the engine is asked to stop; requests under way are then answered first.
 pub async fn serve(listener: TcpListener, handle: Handle, settings: ServerSettings) -> io::Result<()> {
-    let router = crate::router_at(handle.clone(), settings, listener.local_addr()?.ip());
+    let address = listener.local_addr()?;
+    let context = Context::new(handle.clone(), settings);
+    refuse_open_doors(&context, address).await?;
+    let router = crate::router_at(context, address.ip());
     let service = TowerToHyperService::new(router);
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
@@ -58,6 +62,24 @@ pub async fn serve(listener: TcpListener, handle: Handle, settings: ServerSettin
         tracing::warn!("some requests were still under way and are cut off");
     }
     Ok(())
+}
+
+/// Whoever reaches a server without tokens may do everything, so such a one is for this machine alone.
+async fn refuse_open_doors(context: &Context, address: SocketAddr) -> io::Result<()> {
+    if address.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    match context.keyring.is_closed().await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!(
+                "{address} can be reached from elsewhere, and without an API token everybody could do everything; make \
+                 one with `jobmill token create --scope operate --data DIR`, or listen on 127.0.0.1"
+            ),
+        )),
+        Err(error) => Err(io::Error::other(error)),
+    }
 }
 
 /// The next connection that there is room for.

@@ -1,5 +1,5 @@
-//! Who may address the server while it has no tokens: this machine's own programs and its own pages.
-//! It authenticates nobody; it keeps other web sites from using a browser on this machine (DNS rebinding, forged requests).
+//! Keeps other web sites from using a browser of this machine or of an operator: DNS rebinding, forged requests.
+//! It authenticates nobody; once a token exists, that is what opens the server, under whatever name it is addressed.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::error::{Code, Problem};
+use crate::keyring::Keyring;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -39,17 +40,37 @@ impl AllowedHosts {
     }
 }
 
-/// Refuses requests under a foreign name, and changes that another site's page asks for.
-pub(crate) async fn guard(State(hosts): State<Arc<AllowedHosts>>, request: Request, next: Next) -> Response {
-    match check(&hosts, request.method(), request.uri(), request.headers()) {
+/// What requests are checked with.
+#[derive(Clone)]
+pub(crate) struct Guard {
+    pub(crate) hosts: Arc<AllowedHosts>,
+    pub(crate) keyring: Arc<Keyring>,
+}
+
+/// Refuses requests under a foreign name while there is no token, and changes that another site's page asks for.
+pub(crate) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    // A store that can't tell is taken for one without tokens, which is the stricter of the two here.
+    let is_closed = guard.keyring.is_closed().await.unwrap_or(false);
+    let hosts = if is_closed { None } else { Some(&*guard.hosts) };
+    match check(hosts, request.method(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }
 
-fn check(hosts: &AllowedHosts, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+/// Where anybody may send something to, through any tunnel: events, for which the key in the path is what counts, and webhooks,
+/// for which the signature is.
+fn is_for_anybody(uri: &Uri) -> bool {
+    ["/e/", "/webhooks/"].iter().any(|place| uri.path().starts_with(place))
+}
+
+/// `hosts` are the names that the server answers to; none for every name.
+fn check(hosts: Option<&AllowedHosts>, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let authority = requested_host(uri, headers)?;
-    if !hosts.allow(&authority) {
+    if is_for_anybody(uri) {
+        return Ok(());
+    }
+    if hosts.is_some_and(|hosts| !hosts.allow(&authority)) {
         let detail = format!(
             "this server does not answer to the name {:?}; use localhost or the address that it listens on",
             authority.as_str()
@@ -99,12 +120,21 @@ mod tests {
 
     fn refusal(method: &Method, headers: &[(HeaderName, &'static str)]) -> Option<Code> {
         let hosts = AllowedHosts::loopback().with([192, 168, 1, 7].into());
+        refusal_at(Some(&hosts), method, "/", headers)
+    }
+
+    fn refusal_at(
+        hosts: Option<&AllowedHosts>,
+        method: &Method,
+        path: &'static str,
+        headers: &[(HeaderName, &'static str)],
+    ) -> Option<Code> {
         let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
         let mut map = HeaderMap::new();
         headers.for_each(|(name, value)| {
             map.append(name, value);
         });
-        check(&hosts, method, &Uri::from_static("/"), &map).err().map(|problem| problem.code())
+        check(hosts, method, &Uri::from_static(path), &map).err().map(|problem| problem.code())
     }
 
     #[test]
@@ -140,5 +170,29 @@ mod tests {
         assert_eq!(refusal(&Method::PUT, &with("same-origin")), None);
         assert_eq!(refusal(&Method::PUT, &with("none")), None);
         assert_eq!(refusal(&Method::GET, &with("cross-site")), None);
+    }
+
+    #[test]
+    fn with_a_token_every_name_is_answered_to_and_foreign_pages_still_change_nothing() {
+        let proxied = [(header::HOST, "jobs.shop.example"), (header::ORIGIN, "https://jobs.shop.example")];
+        assert_eq!(refusal_at(None, &Method::POST, "/", &proxied), None);
+        let forged = [(header::HOST, "jobs.shop.example"), (header::ORIGIN, "https://evil.example")];
+        assert_eq!(refusal_at(None, &Method::POST, "/", &forged), Some(Code::ForbiddenOrigin));
+        assert_eq!(refusal_at(None, &Method::GET, "/", &[]), Some(Code::ForbiddenHost));
+    }
+
+    #[test]
+    fn any_page_may_send_events_and_any_tunnel_webhooks() {
+        let hosts = AllowedHosts::loopback();
+        let from =
+            |host| [(header::HOST, host), (header::ORIGIN, "https://shop.example"), (SEC_FETCH_SITE, "cross-site")];
+        for path in ["/e/key", "/webhooks/shop"] {
+            assert_eq!(refusal_at(Some(&hosts), &Method::POST, path, &from("localhost:8288")), None, "{path}");
+            assert_eq!(refusal_at(Some(&hosts), &Method::POST, path, &from("a.tunnel.example")), None, "{path}");
+        }
+        let rebound = refusal_at(Some(&hosts), &Method::POST, "/api/v1/events", &from("evil.example"));
+        assert_eq!(rebound, Some(Code::ForbiddenHost));
+        let other = refusal_at(Some(&hosts), &Method::POST, "/events/e/key", &from("localhost:8288"));
+        assert_eq!(other, Some(Code::ForbiddenOrigin));
     }
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use jobmill_core::{EventId, JobId, MailId, RunId};
+use jobmill_core::{DeliveryId, EventId, JobId, MailId, RunId, TokenId};
 
 use crate::error::{Code, Problem};
 
@@ -25,12 +25,20 @@ impl PathId for MailId {
     const REFUSAL: Code = Code::UnknownMail;
 }
 
+impl PathId for DeliveryId {
+    const REFUSAL: Code = Code::UnknownDelivery;
+}
+
 impl PathId for EventId {
     const REFUSAL: Code = Code::UnknownEvent;
 }
 
 impl PathId for JobId {
     const REFUSAL: Code = Code::UnknownJob;
+}
+
+impl PathId for TokenId {
+    const REFUSAL: Code = Code::UnknownToken;
 }
 
 /// The one id in the path of a route.

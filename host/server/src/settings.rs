@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use jobmill_core::Timestamp;
 use jobmill_core::mail::Mail;
+use jobmill_core::token::Token;
 use jobmill_engine::MailOutlet;
+use jobmill_webhooks::Endpoint;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Builds the bytes of a mail as they went, or would go, over the wire; an error is a sentence for people.
 pub type RawMail = Arc<dyn Fn(&Mail) -> Result<Vec<u8>, String> + Send + Sync>;
 
 /// Something that an operator has to see to, before work goes on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Alarm {
     /// What is concerned, such as `mail`.
     pub kind: &'static str,
@@ -28,7 +31,7 @@ pub struct Alarm {
 pub type Alarms = Arc<dyn Fn(Timestamp) -> Vec<Alarm> + Send + Sync>;
 
 /// Which kind of failure is made to happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FaultKind {
     /// One that a retry may mend.
@@ -57,4 +60,8 @@ pub struct ServerSettings {
     pub alarms: Alarms,
     /// Serves `POST …/faults`; none in production, where these routes do not exist.
     pub faults: Option<Arc<dyn DevelopmentFaults>>,
+    /// API tokens of the configuration, beside those of the store. Their ids are the same after each start.
+    pub tokens: Vec<Token>,
+    /// Webhooks of the configuration, each under another name.
+    pub webhooks: Vec<Endpoint>,
 }

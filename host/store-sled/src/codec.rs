@@ -5,7 +5,7 @@
 //! ever added, at the end and with a default; a record with other members of its own gets another first byte.
 
 use jobmill_core::journal::{Entry, EventReference};
-use jobmill_core::{EventId, Json, MailId, RunId, Timestamp};
+use jobmill_core::{DeliveryId, EventKey, Json, MailId, RunId, Timestamp};
 use jobmill_store::{LogError, Record};
 use rmp_serde::config::BytesMode;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,8 @@ const CONTROL: u8 = b'c';
 const MAIL_CLEARED: u8 = b'm';
 const PRUNED: u8 = b'p';
 const PRUNED_EVENTS: u8 = b'q';
+const DELIVERY: u8 = b'd';
+const PRUNED_DELIVERIES: u8 = b'r';
 const FLOOR: u8 = b'f';
 
 /// Adds the record to `bytes`.
@@ -31,6 +33,8 @@ pub(crate) fn encode(record: &Record, bytes: &mut Vec<u8>) -> Result<(), LogErro
         Record::MailCleared { up_to } => write(bytes, MAIL_CLEARED, up_to),
         Record::Pruned { runs } => write(bytes, PRUNED, runs),
         Record::PrunedEvents { events } => write(bytes, PRUNED_EVENTS, events),
+        Record::Delivery(delivery) => write(bytes, DELIVERY, delivery),
+        Record::PrunedDeliveries { deliveries } => write(bytes, PRUNED_DELIVERIES, deliveries),
         Record::Floor { block } => write(bytes, FLOOR, block),
     }
 }
@@ -60,7 +64,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, String> {
         ORDER => Record::Order(read(bytes)?),
         MAIL_CLEARED => Record::MailCleared { up_to: read::<MailId>(bytes)? },
         PRUNED => Record::Pruned { runs: read::<Vec<RunId>>(bytes)? },
-        PRUNED_EVENTS => Record::PrunedEvents { events: read::<Vec<EventId>>(bytes)? },
+        PRUNED_EVENTS => Record::PrunedEvents { events: read::<Vec<EventKey>>(bytes)? },
+        DELIVERY => Record::Delivery(read(bytes)?),
+        PRUNED_DELIVERIES => Record::PrunedDeliveries { deliveries: read::<Vec<DeliveryId>>(bytes)? },
         FLOOR => Record::Floor { block: read::<u64>(bytes)? },
         unknown => return Err(format!("an unknown kind {unknown:#04x}; use the release that wrote it")),
     })

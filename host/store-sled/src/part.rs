@@ -12,7 +12,7 @@
 use jobmill_store::LogError;
 
 /// The newest format that this release reads, and the one that it writes.
-pub(crate) const FORMAT: u8 = 2;
+pub(crate) const FORMAT: u8 = 3;
 /// Bytes of one value. A leaf of the tree splits only beyond 16 items whatever their size, and a leaf of more than
 /// 128 KiB goes to a file of its own that sled never syncs.
 const VALUE_BYTES: usize = 5_000;

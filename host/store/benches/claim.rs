@@ -85,7 +85,7 @@ impl Bench {
         let outcome = Outcome::Completed { output: None };
         let finished = transition::finish(&claimed.head, outcome, &Backoff::default(), now(), 0.0).expect("runs");
         let lease = claimed.lease();
-        self.commit(|store| store.finish(lease, vec![EntryKind::Finished(Box::new(finished))], now()));
+        self.commit(|store| store.finish(lease, vec![EntryKind::Finished(Box::new(finished))], Vec::new(), now()));
     }
 
     fn commit<T, E: std::fmt::Debug>(&mut self, call: impl FnOnce(&LogStore) -> BoxFuture<'_, Result<T, E>>) {

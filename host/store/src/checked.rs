@@ -2,6 +2,7 @@
 //! It mends nothing, and does not stop anybody's work.
 
 use jobmill_core::Run;
+use jobmill_core::delivery::Delivery;
 use jobmill_core::journal::Memory;
 
 use crate::log::Record;
@@ -19,6 +20,8 @@ pub struct Checked {
     pub mails: u64,
     /// Events that no job listened to.
     pub events: u64,
+    /// Webhook deliveries.
+    pub deliveries: u64,
     /// Orders of the embedded book.
     pub orders: u64,
 }
@@ -42,11 +45,19 @@ impl Checked {
                 self.mails += Memory::of(entries).mails.len() as u64;
             }
             Record::Event { reference, .. } => {
-                let id = &reference.id;
-                if query.event(id).await?.is_some_and(|found| found.reference != *reference) {
-                    return Err(damaged(format!("event {id} is told differently when it is asked for by its id")));
+                let key = reference.key;
+                if query.event_by_key(key).await?.is_some_and(|found| found.reference != *reference) {
+                    return Err(damaged(format!(
+                        "the event {key} is told differently when it is asked for by its key"
+                    )));
                 }
                 self.events += 1;
+            }
+            Record::Delivery(Delivery { id, body, .. }) => {
+                if query.delivery(*id).await?.is_some_and(|found| found.body != *body) {
+                    return Err(damaged(format!("{id} is told differently when it is asked for by its id")));
+                }
+                self.deliveries += 1;
             }
             Record::Order(order) => {
                 let found = query.order(&order.id).await?;
@@ -56,7 +67,10 @@ impl Checked {
                 self.orders += 1;
             }
             Record::MailCleared { .. } | Record::Control(_) => {}
-            Record::Pruned { .. } | Record::PrunedEvents { .. } | Record::Floor { .. } => {
+            Record::Pruned { .. }
+            | Record::PrunedEvents { .. }
+            | Record::PrunedDeliveries { .. }
+            | Record::Floor { .. } => {
                 return Err(damaged("an export has a record that only a log has".to_owned()));
             }
         }

@@ -15,10 +15,13 @@ pub mod breakers;
 pub mod claims;
 pub mod controls;
 pub mod debounces;
+pub mod deliveries;
 pub mod enqueues;
+pub mod event_lists;
 pub mod events;
 pub mod expiry;
 pub mod forgets;
+pub mod given_ids;
 pub mod keys;
 pub mod law;
 pub mod limits;
@@ -29,6 +32,8 @@ mod play;
 pub mod schedules;
 mod subject;
 pub mod suppressions;
+pub mod tellings;
+pub mod tokens;
 pub mod waiting;
 
 pub use law::{Observed, check, observe};
@@ -62,6 +67,52 @@ macro_rules! conformance {
                 a_repeat_within_a_batch_starts_nothing
                 concurrent_repeats_start_one_run
                 many_large_events_are_published_at_once
+            }
+            given_ids {
+                an_id_is_new_again_after_its_window
+                a_clock_set_back_keeps_an_id
+                the_same_id_under_another_name_starts_each_job_once
+                names_and_repeats_within_a_batch_are_as_if_one_by_one
+                concurrent_names_under_one_id_start_a_job_once
+                a_key_is_known_whatever_the_id_and_the_time
+                an_event_without_an_id_of_its_own_is_found_by_its_key
+                an_id_is_free_once_its_event_is_pruned
+                data_of_an_event_survive_every_run_but_one
+            }
+            event_lists {
+                pages_of_events_have_no_gap_and_no_repeat
+                a_filter_names_events_by_each_of_its_members
+            }
+            deliveries {
+                a_delivery_is_kept_with_the_event_that_it_is
+                what_its_sender_delivers_again_does_nothing
+                concurrent_deliveries_start_one_run
+                an_id_of_a_sender_is_new_again_after_its_window
+                an_older_delivery_is_known_when_a_newer_one_is_gone
+                an_event_that_was_published_before_is_what_the_delivery_names
+                a_delivery_that_is_taken_in_again_keeps_its_place
+                what_is_gone_is_not_taken_in_again
+                addresses_get_no_mail_from_the_delivery_on
+                pages_of_deliveries_have_no_gap_and_no_repeat
+                old_deliveries_are_pruned_and_their_ids_with_them
+                a_delivery_that_carries_an_address_is_forgotten
+                deliveries_go_along_to_another_store
+            }
+            tellings {
+                an_end_is_told_in_its_own_commit
+                an_end_that_nobody_may_be_told_of_is_recorded_all_the_same
+                who_lost_the_lease_tells_nothing
+                an_end_whose_order_changed_meanwhile_tells_nothing
+                what_is_told_takes_no_room_unless_it_is_written
+                concurrent_ends_are_each_told_once
+            }
+            tokens {
+                a_token_is_kept_by_its_id
+                a_revoked_token_stays_revoked
+                the_last_use_of_a_token_is_told
+                whoever_holds_the_list_sees_it_as_it_was
+                concurrent_uses_and_a_revocation_are_all_told
+                tokens_go_along_to_another_store
             }
             claims {
                 claims_go_by_priority_then_due_time_then_id

@@ -1,9 +1,10 @@
 //! What is kept beside the runs: what operators said of queues and jobs, how far each schedule has come, and which
-//! addresses get no mail.
+//! addresses get no mail, and the API tokens.
 //! It decides nothing; the index keeps the newest of each, and flow control goes by it.
 
 use jobmill_core::suppression::{AddressDigest, Suppression};
-use jobmill_core::{JobId, RunId, Timestamp};
+use jobmill_core::token::Token;
+use jobmill_core::{JobId, RunId, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 
 use crate::flow::{JobControl, QueueControl};
@@ -32,6 +33,8 @@ pub enum Control {
     Suppression(Suppression),
     /// An address that gets mail again. It takes back what was said before it, and counts for nothing itself.
     SuppressionLifted(AddressDigest),
+    /// An API token, as it is from now on; a revoked one stays.
+    Token(Box<Token>),
 }
 
 /// How far a schedule of a job has come: what was due up to a time has been seen to.
@@ -60,6 +63,8 @@ pub enum ControlKey {
     Schedule(JobId, String),
     /// An address that gets no mail.
     Suppression(AddressDigest),
+    /// An API token.
+    Token(TokenId),
 }
 
 impl Control {
@@ -72,6 +77,7 @@ impl Control {
             Self::Suppression(Suppression { digest, .. }) | Self::SuppressionLifted(digest) => {
                 ControlKey::Suppression(*digest)
             }
+            Self::Token(token) => ControlKey::Token(token.id),
         }
     }
 }

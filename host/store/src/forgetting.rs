@@ -1,14 +1,16 @@
 //! What is to be forgotten of a person, and which records carry it.
 //! It deletes nothing: `LogStore` does, and then has the log written anew, so that no byte of it is left on the disk.
 
+use jobmill_core::delivery::{Delivery, DeliveryOutcome};
 use jobmill_core::flow::Pointer;
 use jobmill_core::journal::{Entry, EntryKind, Memory};
 use jobmill_core::order::Order;
 use jobmill_core::suppression::{AddressDigest, Suppression, SuppressionSource};
-use jobmill_core::{EventId, Json, RunId, RunState};
+use jobmill_core::{DeliveryId, EventKey, Json, RunId, RunState};
 use serde_json::Value;
 
 use crate::control::Control;
+use crate::index::DeliveryName;
 use crate::log::Record;
 use crate::store::StoreError;
 
@@ -32,6 +34,8 @@ pub struct Forgotten {
     pub dead: usize,
     /// Events that had started none of those runs.
     pub events: usize,
+    /// Webhook deliveries.
+    pub deliveries: usize,
     /// Orders of the embedded book whose customer was blanked.
     pub orders: usize,
     /// Suppressions whose address was dropped: the address still gets no mail.
@@ -44,7 +48,8 @@ pub struct Forgotten {
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) runs: Vec<FoundRun>,
-    pub(crate) events: Vec<EventId>,
+    pub(crate) events: Vec<EventKey>,
+    pub(crate) deliveries: Vec<(DeliveryId, DeliveryName)>,
     pub(crate) orders: Vec<Order>,
     pub(crate) suppressions: Vec<AddressDigest>,
     pub(crate) forgotten: Forgotten,
@@ -101,7 +106,11 @@ impl Found {
             }
             Record::Event { reference, data, .. } if what.concerns_document(data)? => {
                 self.forgotten.events += 1;
-                self.events.push(reference.id.clone());
+                self.events.push(reference.key);
+            }
+            Record::Delivery(delivery) if what.concerns_delivery(delivery) => {
+                self.forgotten.deliveries += 1;
+                self.deliveries.push((delivery.id, (delivery.endpoint.clone(), delivery.sender_id.clone())));
             }
             Record::Order(order) if what.concerns_order(order) => {
                 self.forgotten.orders += 1;
@@ -146,6 +155,22 @@ impl Forget {
         let value = self.value.as_ref();
         let at_pointer = value.is_some_and(|(pointer, value)| pointer.value_in(&document).as_ref() == Some(value));
         Ok(at_pointer || self.email.as_ref().is_some_and(|email| in_value(&document, email)))
+    }
+
+    fn concerns_delivery(&self, delivery: &Delivery) -> bool {
+        // A body that is no JSON was signed all the same, and is looked through as it came.
+        let document = Json::parse(&delivery.body).ok();
+        if document.is_some_and(|document| self.concerns_document(&document).unwrap_or(true)) {
+            return true;
+        }
+        let Some(email) = &self.email else { return false };
+        let of_outcome = match &delivery.outcome {
+            DeliveryOutcome::Suppressed { addresses } => addresses.as_slice(),
+            DeliveryOutcome::Unmapped { reason } => std::slice::from_ref(reason),
+            DeliveryOutcome::Published { .. } | DeliveryOutcome::Ignored => &[],
+        };
+        let texts = [&delivery.body, &delivery.sender_id, &delivery.kind];
+        texts.into_iter().chain(of_outcome).any(|text| carries(text, email))
     }
 
     /// Whether the order is of this customer.

@@ -31,10 +31,12 @@ pub use log_store::LogStore;
 pub use mailing::{Doubts, MailInDoubt, NotReleased, Release, Settlement, Suppressed};
 pub use memory::{Kept, MemoryLog};
 pub use query::{
-    Counts, Cursor, CursorError, DeadFilter, DeadGroup, EventRecord, Export, JobFlowView, MailFilter, MailSummary,
-    MailView, Page, Query, QueueView, RunFilter, RunRecord, SuppressionCursor, WaitingCause, WaitingFor,
+    Counts, Cursor, CursorError, DeadFilter, DeadGroup, DeliveryFilter, DeliverySummary, EventFilter, EventRecord,
+    Export, JobFlowView, MailFilter, MailSummary, MailView, Page, Query, QueueView, RunFilter, RunRecord,
+    SuppressionCursor, WaitingCause, WaitingFor,
 };
 pub use store::{
-    BulkOutcome, Change, Claim, Claimed, Enqueued, Firing, LeaseReference, NewEvent, NewRun, Pruned, Published,
-    QueueChange, RecordError, Retention, Room, RunDebounce, RunFlow, Store, StoreError, WaitingBounds,
+    BulkOutcome, Change, Claim, Claimed, Enqueued, Firing, LeaseReference, NewDelivery, NewEvent, NewRun, Pruned,
+    Published, QueueChange, Received, RecordError, Retention, Room, RunDebounce, RunFlow, Store, StoreError,
+    WaitingBounds,
 };

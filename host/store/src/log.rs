@@ -7,9 +7,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jobmill_core::delivery::Delivery;
 use jobmill_core::journal::{Entry, EventReference};
 use jobmill_core::order::Order;
-use jobmill_core::{EventId, Json, MailId, RunId, Timestamp};
+use jobmill_core::{DeliveryId, EventKey, Json, MailId, RunId, Timestamp};
 
 use crate::control::Control;
 use crate::store::StoreError;
@@ -28,7 +29,7 @@ pub enum Record {
     },
     /// An event that started no run of its own. Other events are told by their runs.
     Event {
-        /// Id, name and time.
+        /// Key, id, name and time.
         reference: EventReference,
         /// Its data.
         data: Json,
@@ -54,7 +55,14 @@ pub enum Record {
     /// These events without runs are gone, for the same reasons.
     PrunedEvents {
         /// The events.
-        events: Vec<EventId>,
+        events: Vec<EventKey>,
+    },
+    /// A webhook delivery, as it is from now on.
+    Delivery(Delivery),
+    /// These deliveries are gone.
+    PrunedDeliveries {
+        /// The deliveries.
+        deliveries: Vec<DeliveryId>,
     },
     /// Every block before this one is void: what still counted of them was written again.
     Floor {

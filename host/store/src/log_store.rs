@@ -10,8 +10,9 @@ use jobmill_core::journal::{Entry, EntryKind};
 use jobmill_core::mail::InDoubtChoice;
 use jobmill_core::order::Order;
 use jobmill_core::suppression::{AddressDigest, Suppression};
+use jobmill_core::token::Token;
 use jobmill_core::transition::{self, Refused};
-use jobmill_core::{JobId, Json, MailId, RunHead, RunId, Timestamp, limits};
+use jobmill_core::{JobId, Json, MailId, RunHead, RunId, Timestamp, TokenId, limits};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::commands::{self, Bulk, Decision};
@@ -24,8 +25,8 @@ use crate::mailing::{Doubts, NotReleased, Release, Settlement, Suppressed};
 use crate::query::{DeadFilter, Query as _, RunFilter};
 use crate::queue::Queue;
 use crate::store::{
-    BulkOutcome, Change, Claim, Claimed, Enqueued, Firing, LeaseReference, NewEvent, NewRun, Pruned, Published,
-    QueueChange, RecordError, Retention, Room, Store, StoreError,
+    BulkOutcome, Change, Claim, Claimed, Enqueued, Firing, LeaseReference, NewDelivery, NewEvent, NewRun, Pruned,
+    Published, QueueChange, Received, RecordError, Retention, Room, Store, StoreError,
 };
 
 /// Changes that a slow listener may be behind before it is told that it missed some.
@@ -163,12 +164,12 @@ impl LogStore {
     async fn write_under_lease(
         &self,
         lease: LeaseReference,
-        entries: Vec<EntryKind>,
+        mut entries: Vec<EntryKind>,
+        told: Vec<NewEvent>,
         now: Timestamp,
     ) -> Result<Option<RunHead>, RecordError> {
-        let mut entries = entries;
         let written = self.commit(
-            move |commit| commands::write_under_lease(commit, lease, &mut entries, now),
+            move |commit| commands::write_under_lease(commit, lease, &mut entries, &told, now),
             move |result, index| result.map(|()| index.head(lease.run).cloned()),
         );
         written.await?
@@ -224,6 +225,22 @@ impl Store for LogStore {
         self.commit(move |commit| commands::publish(commit, &events, now), |answers, _| answers).await
     }
 
+    async fn receive(&self, delivery: NewDelivery, now: Timestamp) -> Result<Received, StoreError> {
+        self.commit(move |commit| commands::receive(commit, &delivery, now), |received, _| received).await
+    }
+
+    async fn put_token(&self, token: Token) -> Result<(), StoreError> {
+        self.commit(move |commit| commands::put_token(commit, &token), |(), _| ()).await
+    }
+
+    async fn revoke_token(&self, id: TokenId, now: Timestamp) -> Result<Option<Token>, StoreError> {
+        self.commit(move |commit| commands::revoke_token(commit, id, now), |token, _| token).await
+    }
+
+    async fn touch_token(&self, id: TokenId, now: Timestamp) -> Result<(), StoreError> {
+        self.commit(move |commit| commands::touch_token(commit, id, now), |(), _| ()).await
+    }
+
     async fn claim(&self, room: Room, now: Timestamp) -> Result<Claim, StoreError> {
         let Taken { runs, left, expired } = self.take(&room, now)?;
         let claimed = runs.into_iter().map(|taken| {
@@ -270,16 +287,18 @@ impl Store for LogStore {
     }
 
     async fn record(&self, lease: LeaseReference, entries: Vec<EntryKind>, now: Timestamp) -> Result<(), RecordError> {
-        self.write_under_lease(lease, entries, now).await.map(|_| ())
+        self.write_under_lease(lease, entries, Vec::new(), now).await.map(|_| ())
     }
 
     async fn finish(
         &self,
         lease: LeaseReference,
         entries: Vec<EntryKind>,
+        told: Vec<NewEvent>,
         now: Timestamp,
     ) -> Result<RunHead, RecordError> {
-        self.write_under_lease(lease, entries, now).await?.ok_or(RecordError::LeaseLost(lease.run))
+        let finished = self.write_under_lease(lease, entries, told, now).await?;
+        finished.ok_or(RecordError::LeaseLost(lease.run))
     }
 
     async fn rescue(&self, now: Timestamp) -> Result<Vec<RunId>, StoreError> {

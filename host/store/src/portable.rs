@@ -4,9 +4,12 @@
 //! The first line says what this is, the last how many records there were; each between them is one record, in the
 //! order of `Query::export`. A line break between the tokens of a payload becomes a space, all else of it stays.
 
+use std::sync::Arc;
+
+use jobmill_core::delivery::Delivery;
 use jobmill_core::journal::{Entry, EventReference};
 use jobmill_core::order::Order;
-use jobmill_core::{EventId, Json, MailId, Run, RunId, Timestamp};
+use jobmill_core::{DeliveryId, EventId, EventKey, Json, MailId, Run, RunId, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +34,7 @@ struct Header {
 enum Line {
     Order(Order),
     Event(EventLine),
+    Delivery(Delivery),
     Run(RunLine),
     MailCleared(MailId),
     Control(Control),
@@ -39,8 +43,9 @@ enum Line {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct EventLine {
+    key: EventKey,
     id: EventId,
-    name: String,
+    name: Arc<str>,
     ts: Timestamp,
     received_at: Timestamp,
     data: Json,
@@ -88,16 +93,18 @@ pub fn lines(export: Export, now: Timestamp) -> impl Iterator<Item = Result<Stri
 fn line_of(record: Record) -> Result<Line, StoreError> {
     match record {
         Record::Journal { run, first: 0, entries } => Ok(Line::Run(RunLine { id: run, journal: entries })),
-        Record::Event { reference: EventReference { id, name, ts }, data, received_at, runs } => {
-            Ok(Line::Event(EventLine { id, name, ts, received_at, data, runs }))
+        Record::Event { reference: EventReference { key, id, name, ts }, data, received_at, runs } => {
+            Ok(Line::Event(EventLine { key, id, name, ts, received_at, data, runs }))
         }
+        Record::Delivery(delivery) => Ok(Line::Delivery(delivery)),
         Record::Control(control) => Ok(Line::Control(control)),
         Record::Order(order) => Ok(Line::Order(order)),
         Record::MailCleared { up_to } => Ok(Line::MailCleared(up_to)),
         Record::Journal { run, .. } => Err(StoreError::Damaged(format!("the journal of {run} has no beginning"))),
-        Record::Pruned { .. } | Record::PrunedEvents { .. } | Record::Floor { .. } => {
-            Err(StoreError::Damaged("an export has a record that only a log has".to_owned()))
-        }
+        Record::Pruned { .. }
+        | Record::PrunedEvents { .. }
+        | Record::PrunedDeliveries { .. }
+        | Record::Floor { .. } => Err(StoreError::Damaged("an export has a record that only a log has".to_owned())),
     }
 }
 
@@ -131,7 +138,8 @@ pub struct Reading {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Position {
     Order(String),
-    Event(EventId),
+    Event(EventKey),
+    Delivery(DeliveryId),
     Run(RunId),
     MailCleared,
     Control(ControlKey),
@@ -156,9 +164,10 @@ impl Reading {
                 return Err(LineError(format!("says that {records} records come before it, and there are {found}")));
             }
             Line::Order(order) => Record::Order(order),
-            Line::Event(EventLine { id, name, ts, received_at, data, runs }) => {
-                Record::Event { reference: EventReference { id, name, ts }, data, received_at, runs }
+            Line::Event(EventLine { key, id, name, ts, received_at, data, runs }) => {
+                Record::Event { reference: EventReference { key, id, name, ts }, data, received_at, runs }
             }
+            Line::Delivery(delivery) => Record::Delivery(delivery),
             Line::Run(RunLine { id, journal }) => {
                 Run::fold(id, &journal).map_err(|error| LineError(format!("can't be used: {error}")))?;
                 Record::Journal { run: id, first: 0, entries: journal }
@@ -208,11 +217,15 @@ fn parsed<T: DeserializeOwned>(line: &str) -> Result<T, LineError> {
 fn position(record: &Record) -> Option<Position> {
     match record {
         Record::Order(order) => Some(Position::Order(order.id.clone())),
-        Record::Event { reference, .. } => Some(Position::Event(reference.id.clone())),
+        Record::Event { reference, .. } => Some(Position::Event(reference.key)),
+        Record::Delivery(delivery) => Some(Position::Delivery(delivery.id)),
         Record::Journal { run, .. } => Some(Position::Run(*run)),
         Record::MailCleared { .. } => Some(Position::MailCleared),
         Record::Control(control) => Some(Position::Control(control.key())),
-        Record::Pruned { .. } | Record::PrunedEvents { .. } | Record::Floor { .. } => None,
+        Record::Pruned { .. }
+        | Record::PrunedEvents { .. }
+        | Record::PrunedDeliveries { .. }
+        | Record::Floor { .. } => None,
     }
 }
 
@@ -225,7 +238,8 @@ mod tests {
     }
 
     fn event(id: &str, data: &str) -> Record {
-        let reference = EventReference { id: id.parse().expect("an id"), name: "greet".to_owned(), ts: at(1) };
+        let key = EventKey::first_at(at(id.bytes().map(u64::from).sum()));
+        let reference = EventReference { key, id: id.parse().expect("an id"), name: "greet".into(), ts: at(1) };
         Record::Event { reference, data: Json::parse(data).expect("JSON"), received_at: at(2), runs: Vec::new() }
     }
 
@@ -250,8 +264,8 @@ mod tests {
             text,
             [
                 r#"{"jobmill_export":1,"exported_at":"2026-03-01T09:00:00.000Z"}"#,
-                r#"{"event":{"id":"a","name":"greet","ts":"2026-03-01T09:00:00.001Z","received_at":"2026-03-01T09:00:00.002Z","data":{ "one":  1.00 }}}"#,
-                r#"{"event":{"id":"b","name":"greet","ts":"2026-03-01T09:00:00.001Z","received_at":"2026-03-01T09:00:00.002Z","data":[]}}"#,
+                r#"{"event":{"key":"evt_01KJMA0FQ10000000000000000","id":"a","name":"greet","ts":"2026-03-01T09:00:00.001Z","received_at":"2026-03-01T09:00:00.002Z","data":{ "one":  1.00 }}}"#,
+                r#"{"event":{"key":"evt_01KJMA0FQ20000000000000000","id":"b","name":"greet","ts":"2026-03-01T09:00:00.001Z","received_at":"2026-03-01T09:00:00.002Z","data":[]}}"#,
                 r#"{"end":{"records":2}}"#,
             ]
         );

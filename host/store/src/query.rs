@@ -3,14 +3,19 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jobmill_core::breaker::BreakerState;
+use jobmill_core::delivery::{Delivery, DeliveryOutcome};
 use jobmill_core::journal::{Entry, EventReference, Memory};
 use jobmill_core::mail::{DoubtfulMail, Mail, MailStatus};
 use jobmill_core::order::Order;
 use jobmill_core::suppression::{AddressDigest, Suppression};
-use jobmill_core::{EventId, FailureKind, JobId, Json, MailId, Run, RunId, RunState, Timestamp, Version};
+use jobmill_core::token::Token;
+use jobmill_core::{
+    DeliveryId, EventId, EventKey, FailureKind, JobId, Json, MailId, Run, RunId, RunState, Timestamp, Version,
+};
 
 use crate::control::Schedule;
 use crate::flow::{Blocker, Pause};
@@ -78,7 +83,7 @@ impl RunRecord {
 /// An event as it is kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventRecord {
-    /// Id, name and time.
+    /// Key, id, name and time.
     pub reference: EventReference,
     /// Its data.
     pub data: Json,
@@ -86,6 +91,59 @@ pub struct EventRecord {
     pub received_at: Timestamp,
     /// The runs it started, in the order of their ids.
     pub runs: Vec<RunId>,
+}
+
+/// Which events. Every member that is set must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// The name.
+    pub name: Option<String>,
+    /// Recorded at or after this time.
+    pub since: Option<Timestamp>,
+    /// Recorded before this time.
+    pub until: Option<Timestamp>,
+}
+
+/// Which webhook deliveries. Every member that is set must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    /// The webhook that they came in by.
+    pub endpoint: Option<String>,
+    /// The word for what became of them.
+    pub outcome: Option<String>,
+}
+
+/// A webhook delivery without its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliverySummary {
+    /// Its id.
+    pub id: DeliveryId,
+    /// The webhook that it came in by.
+    pub endpoint: String,
+    /// The sender's own id of it.
+    pub sender_id: String,
+    /// What it tells of, in the sender's words.
+    pub kind: String,
+    /// When it came in.
+    pub received_at: Timestamp,
+    /// What became of it.
+    pub outcome: DeliveryOutcome,
+    /// How often it was taken in again.
+    pub replays: u32,
+}
+
+impl From<&Delivery> for DeliverySummary {
+    fn from(delivery: &Delivery) -> Self {
+        Self {
+            id: delivery.id,
+            endpoint: delivery.endpoint.clone(),
+            sender_id: delivery.sender_id.clone(),
+            kind: delivery.kind.clone(),
+            received_at: delivery.received_at,
+            outcome: delivery.outcome.clone(),
+            replays: delivery.replays,
+        }
+    }
 }
 
 /// Dead runs of one job with one error.
@@ -273,8 +331,33 @@ pub trait Query: Send + Sync {
         now: Timestamp,
     ) -> Result<Page<Run>, StoreError>;
 
-    /// The event.
+    /// The newest event with this id, whether its publisher gave it or it says the event's key.
     async fn event(&self, id: &EventId) -> Result<Option<EventRecord>, StoreError>;
+
+    /// The event under this key.
+    async fn event_by_key(&self, key: EventKey) -> Result<Option<EventRecord>, StoreError>;
+
+    /// Events, newest first, at most `limit` before `after`.
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        after: Option<EventKey>,
+        limit: usize,
+    ) -> Result<Page<EventRecord, EventKey>, StoreError>;
+
+    /// A webhook delivery, whole.
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError>;
+
+    /// Webhook deliveries, newest first, at most `limit` before `after`.
+    async fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<Page<DeliverySummary, DeliveryId>, StoreError>;
+
+    /// The API tokens, revoked ones too, by id. Reads no disk and copies nothing.
+    async fn tokens(&self) -> Result<Arc<[Token]>, StoreError>;
 
     /// Dead runs by job and error, newest first.
     async fn dead_groups(&self) -> Result<Vec<DeadGroup>, StoreError>;

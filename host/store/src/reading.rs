@@ -4,11 +4,13 @@
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
 
 use async_trait::async_trait;
+use jobmill_core::delivery::Delivery;
 use jobmill_core::journal::{Entry, EntryKind, Memory, RememberedMail};
 use jobmill_core::mail::{DoubtfulMail, MailStatus};
 use jobmill_core::order::Order;
 use jobmill_core::suppression::Suppression;
-use jobmill_core::{EventId, JobId, Json, MailId, Run, RunId, Timestamp};
+use jobmill_core::token::Token;
+use jobmill_core::{DeliveryId, EventId, EventKey, JobId, Json, MailId, Run, RunId, Timestamp};
 
 use crate::committer::Shared;
 use crate::control::{Control, Schedule};
@@ -17,8 +19,8 @@ use crate::log::{LogReader, Place, Record};
 use crate::log_store::LogStore;
 use crate::mailing::Release;
 use crate::query::{
-    Counts, Cursor, DeadGroup, EventRecord, Export, JobFlowView, MailFilter, MailSummary, MailView, Page, Query,
-    QueueView, RunFilter, RunRecord, SuppressionCursor, WaitingFor,
+    Counts, Cursor, DeadGroup, DeliveryFilter, DeliverySummary, EventFilter, EventRecord, Export, JobFlowView,
+    MailFilter, MailSummary, MailView, Page, Query, QueueView, RunFilter, RunRecord, SuppressionCursor, WaitingFor,
 };
 use crate::store::StoreError;
 
@@ -54,7 +56,8 @@ pub(crate) fn everything(shared: &Shared) -> Result<Export, StoreError> {
     let reader = shared.reader.clone().ok_or_else(|| shared.refusing.clone().unwrap_or(StoreError::Closed))?;
     let reading = Arc::clone(&shared.reading);
     let mut standings: Vec<Standing> = shared.index.standings().collect();
-    let events: Vec<Place> = shared.index.events_alone().map(|(_, place, _)| place).collect();
+    let events: Vec<Place> = shared.index.events_alone().map(|(_, place)| place).collect();
+    let deliveries: Vec<Place> = shared.index.deliveries().map(|row| row.place).collect();
     let orders: Vec<Arc<Order>> = shared.index.orders(None).cloned().collect();
     let cleared = shared.index.mails.cleared();
     let controls: Vec<Control> = shared.index.controls().cloned().collect();
@@ -63,7 +66,8 @@ pub(crate) fn everything(shared: &Shared) -> Result<Export, StoreError> {
     let controls = controls.into_iter().map(|control| Ok(Record::Control(control)));
     let cleared = cleared.into_iter().map(|up_to| Ok(Record::MailCleared { up_to }));
     let of_events = Arc::clone(&reader);
-    let events = events.into_iter().map(move |place| of_events.read(place).map_err(StoreError::from));
+    // In the order of the lines of an export.
+    let events = events.into_iter().chain(deliveries).map(move |place| of_events.read(place).map_err(StoreError::from));
     let runs = standings.into_iter().map(move |standing| {
         // What was read stays where it is for as long as this is held.
         let _ = &reading;
@@ -109,6 +113,37 @@ impl LogStore {
         Err(tried.map_or(StoreError::Closed, |(_, error)| error))
     }
 
+    /// An event, from its own record or from the first run that tells of it. Either may be written again meanwhile.
+    fn event_record(&self, key: EventKey) -> Result<Option<EventRecord>, StoreError> {
+        let mut tried = None;
+        for _ in 0..TRIES {
+            let Some((row, first)) = self.event_row(key) else { return Ok(None) };
+            let Some(place) = row.place else {
+                let Some((run, first)) = first else { return Ok(None) };
+                // A run that was pruned since tells of nothing.
+                let Some(data) = self.payload_at(run, first)? else { return Ok(None) };
+                let (reference, received_at) = ((*row.reference).clone(), row.received_at);
+                return Ok(Some(EventRecord { reference, data, received_at, runs: row.runs.to_vec() }));
+            };
+            match self.reader()?.read(place) {
+                Ok(Record::Event { reference, data, received_at, runs }) if reference.key == key => {
+                    return Ok(Some(EventRecord { reference, data, received_at, runs }));
+                }
+                _ if tried == Some(place) => break,
+                _ => tried = Some(place),
+            }
+        }
+        Err(StoreError::Damaged(format!("the event {key} is not where it should be")))
+    }
+
+    /// The row of an event, with the first run that tells of it and where that begins.
+    fn event_row(&self, key: EventKey) -> Option<(EventRow, Option<(RunId, Place)>)> {
+        let shared = self.shared();
+        let row = shared.index.event(key)?.clone();
+        let first = row.runs.first().and_then(|run| Some((*run, *shared.index.row(*run)?.places.first()?)));
+        Some((row, first))
+    }
+
     /// A mail with its run and the key of its effect, wherever it stands.
     pub(crate) fn mail_effect(&self, id: MailId) -> Result<Option<Release>, StoreError> {
         let Some(run) = self.shared().index.mails.row(id).map(|row| row.run) else { return Ok(None) };
@@ -118,19 +153,22 @@ impl LogStore {
         Ok(found.map(|(key, remembered)| Release { run, key, mail: remembered.mail }))
     }
 
-    /// The payload of a run, from its first entry.
+    /// The payload of a run that is there, from its first entry.
     pub(crate) fn payload(&self, run: RunId, first: Place) -> Result<Json, StoreError> {
+        let payload = self.payload_at(run, first)?;
+        payload.ok_or_else(|| StoreError::Damaged(format!("{run} is gone while it is claimed")))
+    }
+
+    /// The payload of a run, from its first entry; none when the run is gone.
+    fn payload_at(&self, run: RunId, first: Place) -> Result<Option<Json>, StoreError> {
         match self.reader()?.read(first) {
             Ok(Record::Journal { run: found, entries, .. }) if found == run => match entries.first() {
-                Some(Entry { kind: EntryKind::Enqueued(enqueued), .. }) => return Ok(enqueued.payload.clone()),
-                _ => return Err(StoreError::Damaged(format!("the journal of {run} does not begin with its enqueue"))),
+                Some(Entry { kind: EntryKind::Enqueued(enqueued), .. }) => Ok(Some(enqueued.payload.clone())),
+                _ => Err(StoreError::Damaged(format!("the journal of {run} does not begin with its enqueue"))),
             },
-            _ => {}
+            // It was written again meanwhile.
+            _ => Ok(self.record(run)?.map(|record| record.run.payload)),
         }
-        // It was written again meanwhile.
-        self.record(run)?
-            .map(|record| record.run.payload)
-            .ok_or_else(|| StoreError::Damaged(format!("{run} is gone while it is claimed")))
     }
 }
 
@@ -181,32 +219,64 @@ impl Query for LogStore {
     }
 
     async fn event(&self, id: &EventId) -> Result<Option<EventRecord>, StoreError> {
-        let Some(row) = self.shared().index.event(id).cloned() else {
-            return Ok(None);
+        let key = self.shared().index.event_meant(id).map(|row| row.reference.key);
+        key.map(|key| self.event_record(key)).transpose().map(Option::flatten)
+    }
+
+    async fn event_by_key(&self, key: EventKey) -> Result<Option<EventRecord>, StoreError> {
+        self.event_record(key)
+    }
+
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        after: Option<EventKey>,
+        limit: usize,
+    ) -> Result<Page<EventRecord, EventKey>, StoreError> {
+        let mut keys: Vec<EventKey> = {
+            let shared = self.shared();
+            shared.index.events_matching(filter, after).take(limit + 1).map(|row| row.reference.key).collect()
         };
-        let missing = || StoreError::Damaged(format!("event {id} is not where it should be"));
-        match row {
-            EventRow::Alone { place, .. } => match self.reader()?.read(place)? {
-                Record::Event { reference, data, received_at, runs } if reference.id == *id => {
-                    Ok(Some(EventRecord { reference, data, received_at, runs }))
-                }
-                _ => Err(missing()),
-            },
-            EventRow::Started(runs) => {
-                let Some(record) = runs.first().map(|run| self.record(*run)).transpose()?.flatten() else {
-                    return Ok(None);
-                };
-                let Some(EntryKind::Enqueued(enqueued)) = record.journal.first().map(|entry| &entry.kind) else {
-                    return Err(missing());
-                };
-                Ok(Some(EventRecord {
-                    reference: enqueued.event.clone().ok_or_else(missing)?,
-                    data: enqueued.payload.clone(),
-                    received_at: record.run.head.enqueued_at,
-                    runs: runs.to_vec(),
-                }))
+        let next = (keys.len() > limit).then(|| keys[limit - 1]);
+        keys.truncate(limit);
+        let mut items = Vec::with_capacity(keys.len());
+        for key in keys {
+            // One that was pruned since is not there.
+            items.extend(self.event_record(key)?);
+        }
+        Ok(Page { items, next })
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
+        let mut tried = None;
+        for _ in 0..TRIES {
+            let Some(place) = self.shared().index.delivery(id).map(|row| row.place) else { return Ok(None) };
+            match self.reader()?.read(place) {
+                Ok(Record::Delivery(delivery)) if delivery.id == id => return Ok(Some(delivery)),
+                // Unless it was written again meanwhile.
+                _ if tried == Some(place) => break,
+                _ => tried = Some(place),
             }
         }
+        Err(StoreError::Damaged(format!("the delivery {id} is not where it should be")))
+    }
+
+    async fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<Page<DeliverySummary, DeliveryId>, StoreError> {
+        let shared = self.shared();
+        let found = shared.index.deliveries_matching(filter, after).take(limit + 1);
+        let mut items: Vec<DeliverySummary> = found.map(|row| (*row.summary).clone()).collect();
+        let next = (items.len() > limit).then(|| items[limit - 1].id);
+        items.truncate(limit);
+        Ok(Page { items, next })
+    }
+
+    async fn tokens(&self) -> Result<Arc<[Token]>, StoreError> {
+        Ok(self.shared().index.tokens())
     }
 
     async fn dead_groups(&self) -> Result<Vec<DeadGroup>, StoreError> {

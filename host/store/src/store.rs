@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jobmill_core::delivery::Delivery;
 use jobmill_core::flow::{FlowKey, Mark};
 use jobmill_core::journal::{Entry, EntryKind, EventReference, UniqueTerms};
 use jobmill_core::mail::InDoubtChoice;
 use jobmill_core::order::{Order, OrderError};
 use jobmill_core::suppression::Suppression;
+use jobmill_core::token::Token;
 use jobmill_core::transition::Refused;
-use jobmill_core::{EventId, JobId, Json, MailId, RunHead, RunId, RunState, Timestamp};
+use jobmill_core::{DeliveryId, EventId, EventKey, JobId, Json, MailId, RunHead, RunId, RunState, Timestamp, TokenId};
 use tokio::sync::broadcast;
 
 use crate::flow::{JobControl, Pause, QueueControl, Rules};
@@ -153,8 +155,11 @@ pub enum Enqueued {
 /// An event to publish, with the runs that it starts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewEvent {
-    /// Id, name and time.
+    /// Key, id, name and time.
     pub reference: EventReference,
+    /// How long an id that its publisher gave it is remembered: another event with the same id and name is this one, and
+    /// no job runs twice for one id.
+    pub id_window: Duration,
     /// Its data, which is the payload of each run.
     pub data: Json,
     /// One run for each job that listens.
@@ -166,12 +171,40 @@ pub struct NewEvent {
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
+    /// Under which it is kept: of a repeat, that of the first.
+    pub key: EventKey,
     /// Its id.
     pub id: EventId,
     /// The runs it started, now or when it was first published, in the order of their ids.
     pub runs: Vec<RunId>,
-    /// The id was published before.
+    /// It was published before.
     pub replayed: bool,
+}
+
+/// A webhook delivery to take in, with what it comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewDelivery {
+    /// The delivery. Its outcome is what is kept where it starts no event.
+    pub delivery: Delivery,
+    /// The event that it is published as.
+    pub event: Option<NewEvent>,
+    /// Addresses that get no mail from now on.
+    pub suppressions: Vec<Suppression>,
+    /// How long the sender's id is remembered.
+    pub window: Duration,
+    /// Take it in although it is known: an operator wants it once more.
+    pub replay: bool,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// The delivery as it is kept; of a repeat, the first.
+    pub id: DeliveryId,
+    /// Nothing was done: its sender had delivered it before, or what was to be taken in again is gone.
+    pub is_repeat: bool,
+    /// The runs that its event started.
+    pub runs: Vec<RunId>,
 }
 
 /// How a schedule goes on.
@@ -232,6 +265,8 @@ pub struct Retention {
     pub dead: Option<Duration>,
     /// Mails in the e-mail log, from when they were first intended. What they say goes with their runs.
     pub mail: Option<Duration>,
+    /// Webhook deliveries, from when they came in; at least as long as their ids are remembered.
+    pub deliveries: Option<Duration>,
 }
 
 impl Retention {
@@ -255,6 +290,8 @@ pub struct Pruned {
     pub events: usize,
     /// Mails that the e-mail log shows no more.
     pub mails: usize,
+    /// Webhook deliveries.
+    pub deliveries: usize,
     /// There may be more.
     pub more: bool,
 }
@@ -316,8 +353,20 @@ pub trait Store: Query + Send + Sync {
     /// Enqueues all or nothing; one answer for each, in order. When one is a conflict, so is whatever would have been new.
     async fn enqueue(&self, runs: Vec<NewRun>, now: Timestamp) -> Result<Vec<Enqueued>, StoreError>;
 
-    /// Publishes all or nothing; one answer for each, in order. A known event id starts nothing.
+    /// Publishes all or nothing; one answer for each, in order. A known event starts nothing.
     async fn publish(&self, events: Vec<NewEvent>, now: Timestamp) -> Result<Vec<Published>, StoreError>;
+
+    /// Takes a webhook delivery in, once: it, its event, and the addresses that it stops mail to, in one commit.
+    async fn receive(&self, delivery: NewDelivery, now: Timestamp) -> Result<Received, StoreError>;
+
+    /// Keeps an API token. One that was revoked stays revoked.
+    async fn put_token(&self, token: Token) -> Result<(), StoreError>;
+
+    /// Revokes an API token; none when there is none. One that was revoked before stays as it is.
+    async fn revoke_token(&self, id: TokenId, now: Timestamp) -> Result<Option<Token>, StoreError>;
+
+    /// An API token was used.
+    async fn touch_token(&self, id: TokenId, now: Timestamp) -> Result<(), StoreError>;
 
     /// Takes due runs, at most as many as there is room for. Their starts are noted, so that they survive the end of
     /// the process, and become durable with the next commit.
@@ -345,11 +394,13 @@ pub trait Store: Query + Send + Sync {
     /// Adds to the journal of the attempt under way.
     async fn record(&self, lease: LeaseReference, entries: Vec<EntryKind>, now: Timestamp) -> Result<(), RecordError>;
 
-    /// Ends the attempt under way: its effects and, as the last entry, how it `Finished`.
+    /// Ends the attempt under way: its effects and, as the last entry, how it `Finished`. Events that tell of it are
+    /// published in the same commit; where they can't be, the attempt ends without them.
     async fn finish(
         &self,
         lease: LeaseReference,
         entries: Vec<EntryKind>,
+        told: Vec<NewEvent>,
         now: Timestamp,
     ) -> Result<RunHead, RecordError>;
 

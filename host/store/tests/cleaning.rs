@@ -7,12 +7,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use jobmill_core::delivery::{Delivery, DeliveryOutcome};
 use jobmill_core::journal::EventReference;
 use jobmill_core::order::{Money, Order, OrderStatus};
-use jobmill_core::{Json, RunId, RunState, Timestamp, Version};
+use jobmill_core::token::{Scope, SecretDigest, Token};
+use jobmill_core::{DeliveryId, EventKey, Json, RunId, RunState, Timestamp, TokenId, Version};
 use jobmill_store::{
-    Committer, JobRules, LogStore, MemoryLog, NewEvent, NewRun, Query as _, Retention, Room, Rules, RunFlow,
-    Store as _, StoreError,
+    Committer, JobRules, LogStore, MemoryLog, NewDelivery, NewEvent, NewRun, Query as _, Retention, Room, Rules,
+    RunFlow, Store as _, StoreError,
 };
 
 /// Records that a log has when it is cleaned for the first time.
@@ -130,9 +132,14 @@ fn an_event_that_is_pruned_while_it_is_written_again_stays_away() {
     let log = MemoryLog::new();
     let mut hand = ByHand::open(&log);
     let id = "event-1".parse().expect("an event id");
-    let reference = EventReference { id, name: "greet".to_owned(), ts: now() };
-    let event =
-        NewEvent { reference: reference.clone(), data: Json::empty_object(), runs: Vec::new(), cancels: Vec::new() };
+    let reference = EventReference { key: EventKey::first_at(now()), id, name: "greet".into(), ts: now() };
+    let event = NewEvent {
+        reference: reference.clone(),
+        id_window: Duration::from_mins(1),
+        data: Json::empty_object(),
+        runs: Vec::new(),
+        cancels: Vec::new(),
+    };
     hand.commit(|store| store.publish(vec![event], now()));
     hand.litter();
     let retention = Retention { completed: Some(Duration::ZERO), ..Retention::default() };
@@ -142,5 +149,56 @@ fn an_event_that_is_pruned_while_it_is_written_again_stays_away() {
     for store in [hand.store, ByHand::open(&log).store] {
         let found = store.event(&reference.id).now_or_never().expect("reads").expect("readable");
         assert_eq!(found, None);
+    }
+}
+
+#[test]
+fn what_came_in_by_a_webhook_and_tokens_are_written_again_as_they_were() {
+    let log = MemoryLog::new();
+    let mut hand = ByHand::open(&log);
+    let delivery = Delivery {
+        id: DeliveryId::first_at(now()),
+        endpoint: "stripe".to_owned(),
+        sender_id: "evt_1".to_owned(),
+        kind: "charge.refunded".to_owned(),
+        received_at: now(),
+        body: "{}".to_owned(),
+        outcome: DeliveryOutcome::Ignored,
+        replays: 0,
+    };
+    let window = Duration::from_mins(1);
+    let new = NewDelivery { delivery: delivery.clone(), event: None, suppressions: Vec::new(), window, replay: false };
+    hand.commit(|store| store.receive(new.clone(), now()));
+    let token = Token {
+        id: TokenId::from_bytes([1; 16]),
+        name: "a token".to_owned(),
+        scope: Scope::Enqueue,
+        digest: SecretDigest([7; 32]),
+        created_at: now(),
+        expires_at: None,
+        revoked_at: None,
+        last_used_at: None,
+        rate_limit: None,
+        max_waiting: None,
+    };
+    hand.commit(|store| store.put_token(token.clone()));
+    hand.litter();
+    hand.put("order", OrderStatus::Paid);
+    assert!(log.records() < CLEANED_FROM, "the log was not cleaned");
+    log.crash();
+    for store in [hand.store, ByHand::open(&log).store] {
+        let kept = store.delivery(delivery.id).now_or_never().expect("reads").expect("readable");
+        assert_eq!(kept.as_ref(), Some(&delivery));
+        let tokens = store.tokens().now_or_never().expect("reads").expect("readable");
+        assert_eq!(*tokens, *std::slice::from_ref(&token));
+    }
+    // Pruned while it is written again, it stays away.
+    let mut hand = ByHand::open(&log);
+    hand.litter();
+    let retention = Retention { deliveries: Some(Duration::ZERO), ..Retention::default() };
+    let later = now().after(Duration::from_hours(24 * 30));
+    assert_eq!(hand.commit(|store| store.prune(retention, later)).deliveries, 1);
+    for store in [hand.store, ByHand::open(&log).store] {
+        assert_eq!(store.delivery(delivery.id).now_or_never().expect("reads"), Ok(None));
     }
 }

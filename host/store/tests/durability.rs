@@ -335,7 +335,7 @@ fn a_start_goes_along_with_the_end_of_its_attempt() {
     let outcome = Outcome::Completed { output: None };
     let finished = transition::finish(&claimed.head, outcome, &Backoff::default(), now(), 0.0).expect("runs");
     let syncs = log.syncs();
-    let finish = begun(store.finish(claimed.lease(), vec![EntryKind::Finished(Box::new(finished))], now()));
+    let finish = begun(store.finish(claimed.lease(), vec![EntryKind::Finished(Box::new(finished))], Vec::new(), now()));
     commit(&mut committer);
     assert_eq!(answer(finish).expect("finishes").state, RunState::Completed);
     assert_eq!(log.syncs(), syncs + 1);
@@ -395,7 +395,7 @@ async fn aged(log: &MemoryLog, completed: u32, waiting: u32) -> LogStore {
             let store = &store;
             async move {
                 let entries = vec![EntryKind::Finished(Box::new(finished))];
-                store.finish(claimed.lease(), entries, now()).await.expect("finishes")
+                store.finish(claimed.lease(), entries, Vec::new(), now()).await.expect("finishes")
             }
         });
         futures::future::join_all(ends).await;

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use jobmill_client::{Answer, Job as Serving, Setting as SettingView};
 use jobmill_core::Job;
 use jobmill_core::job::Setting;
 use jobmill_core::time::format_duration;
@@ -16,7 +17,6 @@ use serde_json::Value;
 
 use super::jobs::delays;
 use super::{Context, flow_settings};
-use crate::api::{JobView, SettingView};
 use crate::config::arguments::{ConfigFile, Places};
 use crate::examine::{Examined, Examiner};
 use crate::failure::{Exit, Failure};
@@ -87,8 +87,8 @@ impl Check {
 }
 
 /// What serves under this id; none without a server.
-fn serving(context: &Context, id: &str) -> Option<JobView> {
-    context.client().ok()?.get(&["jobs", id], &[]).ok()?.read().ok()
+fn serving(context: &Context, id: &str) -> Option<Serving> {
+    context.client().ok()?.job(id).ok().map(Answer::into_value)
 }
 
 fn settings(job: &Job) -> Result<Settings, Failure> {
@@ -111,11 +111,9 @@ fn members(examined: &Examined, settings: &Settings) -> Members {
     with_settings(described, settings)
 }
 
-fn members_of(view: &JobView) -> Members {
+fn members_of(view: &Serving) -> Members {
     let triggers: Vec<String> = view.triggers.iter().map(ToString::to_string).collect();
-    let document = |raw: &Option<Box<serde_json::value::RawValue>>| {
-        raw.as_ref().and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok()).into()
-    };
+    let document = |json: &Option<jobmill_core::Json>| json.as_ref().and_then(|json| json.to_value().ok()).into();
     let described = [
         ("title", view.title.clone().into()),
         ("description", view.description.clone().into()),

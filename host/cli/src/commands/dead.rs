@@ -5,16 +5,13 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use comfy_table::Cell;
-use jobmill_core::mail::InDoubtChoice;
-use jobmill_core::time::{format_duration, parse_duration};
+use jobmill_client::{Client, DeadGroup, DeadSelection, DiscardDead, RequeueDead};
+use jobmill_core::time::parse_duration;
 use jobmill_core::{JobId, RunId};
-use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::Context;
 use super::runs::{InDoubtArgument, in_doubt};
-use crate::api::{DeadGroupView, RunView};
-use crate::client::{Client, Page, read};
 use crate::failure::{Exit, Failure};
 use crate::{bulk, machine, output};
 
@@ -70,38 +67,17 @@ pub(crate) struct Which {
     dry_run: bool,
 }
 
-#[derive(Serialize)]
-struct DeadFilter {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    job: Option<JobId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fingerprint: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ids: Option<Vec<RunId>>,
-}
-
-#[derive(Serialize)]
-struct Terms {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    spread: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    in_doubt: Option<InDoubtChoice>,
-}
-
-#[derive(Serialize)]
-struct Reason {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-}
-
 impl Which {
-    fn filter(self) -> Result<DeadFilter, Failure> {
+    fn filter(&self) -> Result<DeadSelection<'_>, Failure> {
         if self.runs.is_empty() && self.job.is_none() && self.fingerprint.is_none() {
             return Err(Failure::usage("nothing-named", "no dead run is named")
                 .advise("give the ids of runs, or one of --job, --fingerprint; `jobmill dead list` shows the groups"));
         }
-        let ids = (!self.runs.is_empty()).then_some(self.runs);
-        Ok(DeadFilter { job: self.job, fingerprint: self.fingerprint, ids })
+        Ok(DeadSelection {
+            job: self.job.as_ref().map(JobId::as_str),
+            fingerprint: self.fingerprint.as_deref(),
+            ids: (!self.runs.is_empty()).then_some(&self.runs),
+        })
     }
 }
 
@@ -111,28 +87,24 @@ impl Dead {
             Self::List { job } => list(job.as_ref(), context)?,
             Self::Show { fingerprint } => show(&fingerprint, context)?,
             Self::Requeue { which, spread, in_doubt } => {
-                let dry_run = which.dry_run;
+                let (filter, in_doubt) = (which.filter()?, in_doubt.choice());
                 let action = bulk::Action {
-                    path: &["dead", "requeue"],
-                    filter: which.filter()?,
-                    options: Terms { spread: spread.map(format_duration), in_doubt: in_doubt.choice() },
+                    send: &|client, dry_run| client.requeue_dead(&RequeueDead { filter, spread, in_doubt, dry_run }),
                     verb: "requeue",
                     done: "requeued",
                     asks: false,
                 };
-                return action.carry_out(dry_run, context);
+                return action.carry_out(which.dry_run, context);
             }
             Self::Discard { which, reason } => {
-                let dry_run = which.dry_run;
+                let (filter, reason) = (which.filter()?, reason.as_deref());
                 let action = bulk::Action {
-                    path: &["dead", "discard"],
-                    filter: which.filter()?,
-                    options: Reason { reason },
+                    send: &|client, dry_run| client.discard_dead(&DiscardDead { filter, reason, dry_run }),
                     verb: "discard",
                     done: "discarded",
                     asks: true,
                 };
-                return action.carry_out(dry_run, context);
+                return action.carry_out(which.dry_run, context);
             }
         }
         Ok(Exit::Done)
@@ -140,16 +112,10 @@ impl Dead {
 }
 
 /// The groups with their text, those of one job or all.
-fn groups(client: &Client, job: Option<&JobId>) -> Result<Vec<(DeadGroupView, Box<RawValue>)>, Failure> {
-    let page: Page = client.get(&["dead"], &[])?.read()?;
-    let mut groups = Vec::with_capacity(page.items.len());
-    for item in page.items {
-        let group: DeadGroupView = read(item.get())?;
-        if job.is_none_or(|job| job.as_str() == group.job) {
-            groups.push((group, item));
-        }
-    }
-    Ok(groups)
+fn groups(client: &Client, job: Option<&JobId>) -> Result<Vec<(DeadGroup, Box<RawValue>)>, Failure> {
+    let page = client.dead()?;
+    let groups = page.items()?.into_iter().zip(page.texts().iter().cloned());
+    Ok(groups.filter(|(group, _)| job.is_none_or(|job| *job == group.job)).collect())
 }
 
 fn list(job: Option<&JobId>, context: &Context) -> Result<(), Failure> {
@@ -183,11 +149,11 @@ fn show(fingerprint: &str, context: &Context) -> Result<(), Failure> {
     };
     let now = machine::now();
     // It may have been put back or pruned meanwhile; the group is told all the same.
-    let example: Option<RunView> = client.get(&["runs", &group.example], &[]).and_then(|answer| answer.read()).ok();
+    let example = client.run(group.example).ok();
     context.output.document(text.get(), || {
         let pairs = output::pairs(&[
             ("fingerprint", Some(group.fingerprint.clone())),
-            ("job", Some(group.job.clone())),
+            ("job", Some(group.job.to_string())),
             ("runs", Some(group.count.to_string())),
             ("error", Some(format!("{}: {}", group.kind, output::visible(&group.message)))),
             ("first seen", Some(output::exact(group.first_seen, now))),
@@ -196,7 +162,7 @@ fn show(fingerprint: &str, context: &Context) -> Result<(), Failure> {
             ("example", Some(format!("{}  see `jobmill runs show {}`", group.example, group.example))),
             ("requeue", Some(format!("jobmill dead requeue --fingerprint {} --spread 1m", group.fingerprint))),
         ]);
-        let doubts = example.as_ref().map(in_doubt).unwrap_or_default();
+        let doubts = example.as_deref().map(in_doubt).unwrap_or_default();
         std::iter::once(pairs).chain(doubts).collect::<Vec<_>>().join("\n")
     })
 }

@@ -90,7 +90,8 @@ impl Doctor {
         let holder = DataDirectory::holder(&config.data);
         let findings = [
             hopper(&config.hopper.dir),
-            listen(config.server.listen),
+            listen(config.server.listen, context.global.token.as_deref()),
+            doors(&config),
             data(&config.data, &holder),
             store(&config, &holder),
             disk(&config.data),
@@ -128,11 +129,11 @@ fn hopper(path: &Path) -> Finding {
     }
 }
 
-fn listen(address: SocketAddr) -> Finding {
+fn listen(address: SocketAddr, token: Option<&str>) -> Finding {
     match TcpListener::bind(address) {
         Ok(_) => Finding::good("address", format!("{address} is free")),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => match answers(address) {
-            Some(version) => Finding::good("address", format!("a Jobmill {version} answers at {address}")),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => match answers(address, token) {
+            Some(who) => Finding::good("address", format!("{who} answers at {address}")),
             None => Finding::wrong(
                 "address",
                 format!("{address} is in use by another program"),
@@ -147,24 +148,40 @@ fn listen(address: SocketAddr) -> Finding {
     }
 }
 
-/// The version of the Jobmill that answers there.
-fn answers(address: SocketAddr) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Stats {
-        version: String,
-    }
+/// The Jobmill that answers there.
+fn answers(address: SocketAddr, token: Option<&str>) -> Option<String> {
     let global = crate::args::Global {
         server: format!("http://{address}"),
-        token: None,
+        token: token.map(str::to_owned),
         output: crate::args::Format::Json,
         quiet: true,
         verbose: 0,
         yes: false,
         no_color: true,
     };
-    let stats: Stats =
-        crate::client::Client::within(&global, ANSWER_TIMEOUT).ok()?.get(&["stats"], &[]).ok()?.read().ok()?;
-    Some(stats.version)
+    match crate::client::within(&global, ANSWER_TIMEOUT).ok()?.stats() {
+        Ok(stats) => Some(format!("a Jobmill {}", stats.version)),
+        Err(error) if matches!(error.code(), Some("token-required" | "scope-missing")) => {
+            Some("a Jobmill that wants another token".to_owned())
+        }
+        Err(_) => None,
+    }
+}
+
+/// Tokens and webhooks of the configuration: whether their secrets can be had.
+fn doors(config: &Config) -> Finding {
+    let read = config.tokens(SystemClock.now()).and_then(|tokens| Ok((tokens.len(), config.webhooks()?.len())));
+    match read {
+        Ok((tokens, webhooks)) => {
+            let (tokens, webhooks) = (output::count(tokens, "token"), output::count(webhooks, "webhook"));
+            Finding::good("doors", format!("{tokens} and {webhooks} in the configuration, all with their secrets"))
+        }
+        Err(Failure::Said(report)) => {
+            let fix = report.advice.into_iter().next();
+            Finding::wrong("doors", report.message, fix.unwrap_or_else(|| "mend jobmill.toml".to_owned()))
+        }
+        Err(Failure::ReaderGone) => Finding::good("doors", "were not looked at"),
+    }
 }
 
 fn data(path: &Path, holder: &std::io::Result<Holder>) -> Finding {
@@ -308,7 +325,7 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = taken.local_addr().expect("an address");
         drop(std::thread::spawn(move || taken.accept().map(drop)));
-        assert_eq!(listen(address).verdict, Verdict::Wrong);
+        assert_eq!(listen(address, None).verdict, Verdict::Wrong);
     }
 
     #[test]

@@ -2,11 +2,10 @@
 //! Which jobs listen is the server's to know.
 
 use clap::Args;
+use jobmill_client::NewEvent;
 use jobmill_core::Json;
-use serde::{Deserialize, Serialize};
 
 use super::Context;
-use crate::api::PublishedView;
 use crate::document::DocumentSource;
 use crate::failure::{Exit, Failure};
 use crate::output;
@@ -32,19 +31,6 @@ const EXAMPLE: &str = "\
 Example:
   jobmill emit email/welcome --data '{\"userId\":\"u1\",\"email\":\"ada@example.com\"}'";
 
-#[derive(Serialize)]
-struct EventBody<'a> {
-    name: &'a str,
-    data: &'a Json,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
-}
-
-#[derive(Deserialize)]
-struct Published {
-    events: Vec<PublishedView>,
-}
-
 impl Emit {
     pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
         let client = context.client()?;
@@ -52,10 +38,9 @@ impl Emit {
             Some(source) => source.read()?,
             None => Json::empty_object(),
         };
-        let body = EventBody { name: &self.event, data: &data, id: self.id.as_deref() };
-        let answer = client.post(&["events"], &body)?;
-        let published: Published = answer.read()?;
-        let runs: Vec<&str> = published.events.iter().flat_map(|event| event.runs.iter().map(String::as_str)).collect();
+        let event = NewEvent { id: self.id.as_deref(), ..NewEvent::new(&self.event, &data) };
+        let published = client.publish(&event)?;
+        let runs: Vec<String> = published.runs().map(|run| run.to_string()).collect();
         for event in &published.events {
             match runs.len() {
                 0 => context.output.note(&format!("{}: no loaded job listens to {}", event.id, self.event)),
@@ -65,7 +50,7 @@ impl Emit {
         if context.output.format == crate::args::Format::Table && runs.is_empty() {
             return Ok(Exit::Done);
         }
-        context.output.document(&answer.text, || runs.join("\n"))?;
+        context.output.document(published.text(), || runs.join("\n"))?;
         Ok(Exit::Done)
     }
 }

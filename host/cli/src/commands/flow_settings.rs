@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use jobmill_client::Setting;
 use jobmill_core::flow::{BreakerSettings, CancelOn, Concurrency, Debounce, Pointer, RateLimit};
 use jobmill_core::time::format_duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::api::SettingView;
 use crate::output;
 
 /// The name of a setting, its label, and its words.
@@ -32,7 +32,7 @@ const LINES: [Line; 14] = [
 ];
 
 /// The settings that are not the default, each with its label, its words and who said it.
-pub(super) fn lines(settings: &BTreeMap<String, SettingView>) -> Vec<(&'static str, Option<String>)> {
+pub(super) fn lines(settings: &BTreeMap<String, Setting>) -> Vec<(&'static str, Option<String>)> {
     let said = LINES.iter().filter_map(|(name, label, words)| {
         let setting = settings.get(*name).filter(|setting| setting.source != "default")?;
         let off = setting.value.is_null() || setting.value.as_array().is_some_and(Vec::is_empty);
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     fn shown(name: &str, value: Value, source: &str) -> Option<String> {
-        let setting = SettingView { value, source: source.to_owned() };
+        let setting = Setting { value, source: source.to_owned() };
         lines(&BTreeMap::from([(name.to_owned(), setting)])).pop()?.1
     }
 

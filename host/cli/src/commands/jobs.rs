@@ -5,14 +5,12 @@ use std::fmt::Write as _;
 
 use clap::Subcommand;
 use comfy_table::{Cell, Color};
+use jobmill_client::{Answer, Breaker, Job, Setting};
 use jobmill_core::{Backoff, JobId, Timestamp};
-use serde::Serialize;
 
 use super::{Context, flow_settings};
-use crate::api::{BreakerView, JobView, SettingView};
-use crate::client::{Page, read};
 use crate::failure::{Exit, Failure};
-use crate::{machine, operator, output};
+use crate::{machine, operator, output, words};
 
 /// The loaded jobs
 #[derive(Debug, Subcommand)]
@@ -39,28 +37,27 @@ pub(crate) enum Jobs {
     },
 }
 
-#[derive(Serialize)]
-struct Operator {
-    by: String,
-}
-
 impl Jobs {
     pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
         match self {
             Self::List => list(context)?,
             Self::Show { job } => show(&job, context)?,
-            Self::Pause { job } => change(&job, "pause", context)?,
-            Self::Resume { job } => change(&job, "resume", context)?,
+            Self::Pause { job } => {
+                changed(&job, &context.client()?.pause_job(job.as_str(), &operator::name())?, context)?;
+            }
+            Self::Resume { job } => {
+                changed(&job, &context.client()?.resume_job(job.as_str(), &operator::name())?, context)?;
+            }
         }
         Ok(Exit::Done)
     }
 }
 
 fn list(context: &Context) -> Result<(), Failure> {
-    let page: Page = context.client()?.get(&["jobs"], &[])?.read()?;
+    let page = context.client()?.jobs()?;
     let empty = "no job is loaded; put a .wasm into the hopper, or make one with `jobmill new NAME`";
-    context.output.list(&page.items, page.next_cursor.as_deref(), empty, || {
-        let jobs = page.items.iter().map(|item| read::<JobView>(item.get())).collect::<Result<Vec<_>, _>>()?;
+    context.output.list(page.texts(), page.next_cursor(), empty, || {
+        let jobs = page.items()?;
         let mut text = output::table(
             &["JOB", "STATUS", "VERSION", "TRIGGERS", "RETRIES", "TITLE"],
             jobs.iter().map(row).collect(),
@@ -75,10 +72,10 @@ fn list(context: &Context) -> Result<(), Failure> {
     })
 }
 
-fn row(job: &JobView) -> Vec<Cell> {
+fn row(job: &Job) -> Vec<Cell> {
     let triggers: Vec<String> = job.triggers.iter().map(ToString::to_string).collect();
     vec![
-        Cell::new(job.id.as_deref().or(job.file.as_deref()).unwrap_or("–")),
+        Cell::new(job.id.as_ref().map(JobId::as_str).or(job.file.as_deref()).unwrap_or("–")),
         status_cell(job),
         Cell::new(job.version.as_deref().unwrap_or("–")),
         output::text_cell(&triggers.join(", ")),
@@ -87,7 +84,7 @@ fn row(job: &JobView) -> Vec<Cell> {
     ]
 }
 
-fn status_cell(job: &JobView) -> Cell {
+fn status_cell(job: &Job) -> Cell {
     match (job.status.as_str(), &job.error) {
         _ if job.pause.paused => Cell::new("‖ paused").fg(Color::Yellow),
         _ if job.breaker.as_ref().is_some_and(|breaker| breaker.state != "closed") => {
@@ -102,23 +99,20 @@ fn status_cell(job: &JobView) -> Cell {
 }
 
 fn show(job: &str, context: &Context) -> Result<(), Failure> {
-    let answer = context.client()?.get(&["jobs", job], &[])?;
-    let job: JobView = answer.read()?;
-    context.output.document(&answer.text, || described(&job, machine::now()))
+    let job = context.client()?.job(job)?;
+    context.output.document(job.text(), || described(&job, machine::now()))
 }
 
-fn change(job: &JobId, verb: &str, context: &Context) -> Result<(), Failure> {
-    let answer = context.client()?.post(&["jobs", job.as_str(), verb], &Operator { by: operator::name() })?;
-    let view: JobView = answer.read()?;
-    let status = view.pause.of(machine::now()).unwrap_or_else(|| view.status.clone());
-    context.output.document(&answer.text, || format!("{job} is {status}"))
+fn changed(job: &JobId, answer: &Answer<Job>, context: &Context) -> Result<(), Failure> {
+    let status = words::pause(&answer.pause, machine::now()).unwrap_or_else(|| answer.status.clone());
+    context.output.document(answer.text(), || format!("{job} is {status}"))
 }
 
-fn described(job: &JobView, now: Timestamp) -> String {
+fn described(job: &Job, now: Timestamp) -> String {
     let joined = |words: Vec<String>| (!words.is_empty()).then(|| words.join("\n"));
     let setting = |name: &str| job.settings.as_ref().and_then(|settings| settings.get(name));
     let mut pairs = vec![
-        ("job", job.id.clone()),
+        ("job", job.id.as_ref().map(ToString::to_string)),
         ("title", job.title.as_deref().map(output::visible)),
         ("description", job.description.as_deref().map(output::visible)),
         ("status", Some(status_words(job, now))),
@@ -136,17 +130,21 @@ fn described(job: &JobView, now: Timestamp) -> String {
     ];
     pairs.extend(job.settings.iter().flat_map(flow_settings::lines));
     pairs.push(("imports", joined(job.imports.clone())));
-    pairs.push(("example", job.payload_example.as_ref().map(|example| output::visible(example.get()))));
+    pairs.push(("example", job.payload_example.as_ref().map(|example| output::visible(example.as_str()))));
     output::pairs(&pairs)
 }
 
 /// What is loaded, and what keeps its runs from beginning, a line each.
-fn status_words(job: &JobView, now: Timestamp) -> String {
+fn status_words(job: &Job, now: Timestamp) -> String {
     let breaker = job.breaker.as_ref().map(|breaker| breaker_words(breaker, now));
-    [Some(job.status.clone()), job.pause.of(now), breaker].into_iter().flatten().collect::<Vec<_>>().join("\n")
+    [Some(job.status.clone()), words::pause(&job.pause, now), breaker]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
-fn breaker_words(breaker: &BreakerView, now: Timestamp) -> String {
+fn breaker_words(breaker: &Breaker, now: Timestamp) -> String {
     match (breaker.state.as_str(), breaker.until.filter(|until| *until > now)) {
         ("open", until) => {
             let tried = until.map_or_else(|| "now".to_owned(), |until| output::relative(until, now));
@@ -157,7 +155,7 @@ fn breaker_words(breaker: &BreakerView, now: Timestamp) -> String {
     }
 }
 
-fn with_source(setting: &SettingView) -> String {
+fn with_source(setting: &Setting) -> String {
     let value = match &setting.value {
         serde_json::Value::String(text) => output::visible(text),
         other => other.to_string(),
@@ -166,7 +164,7 @@ fn with_source(setting: &SettingView) -> String {
 }
 
 /// The delays themselves say more than their formula.
-fn schedule(setting: &SettingView, retries: u32) -> String {
+fn schedule(setting: &Setting, retries: u32) -> String {
     match serde_json::from_value::<Backoff>(setting.value.clone()) {
         Ok(backoff) => format!("{}  ({})", delays(&backoff, retries), setting.source),
         Err(_) => with_source(setting),
@@ -207,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_job_is_shown_with_the_limits_that_somebody_set() {
-        let job: JobView = serde_json::from_value(serde_json::json!({
+        let job: Job = serde_json::from_value(serde_json::json!({
             "id": "ship", "status": "loaded",
             "settings": {
                 "retries": { "value": 3, "source": "default" },
@@ -225,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_paused_job_is_shown_with_who_paused_it_and_how_its_breaker_stands() {
-        let job: JobView = serde_json::from_value(serde_json::json!({
+        let job: Job = serde_json::from_value(serde_json::json!({
             "id": "ship", "status": "loaded",
             "paused": true, "paused_by": "anna@shop-1", "paused_at": "2026-03-01T09:00:00.000Z",
             "breaker": { "state": "open", "until": "2026-03-01T09:05:23.000Z" },

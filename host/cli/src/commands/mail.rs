@@ -5,12 +5,11 @@ mod suppressions;
 
 use clap::{Subcommand, ValueEnum};
 use comfy_table::{Cell, Color};
+use jobmill_client::{Mail as MailDocument, MailFilter};
 use jobmill_core::{MailId, RunId, Timestamp};
 
 use super::Context;
 use super::runs::parse_since;
-use crate::api::MailView;
-use crate::client::read;
 use crate::failure::{Exit, Failure};
 use crate::{machine, output};
 
@@ -96,26 +95,21 @@ impl Mail {
     pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
         match self {
             Self::List { to, kind, status, run, since, until, limit } => {
-                let run = run.map(|run| run.to_string());
-                let [since, until] = [since, until].map(|time| time.map(|time| time.to_string()));
-                let members =
-                    [("to", to), ("kind", kind), ("status", status), ("run", run), ("since", since), ("until", until)];
-                let query: Vec<(&str, &str)> =
-                    members.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
-                list(&query, limit, context)?;
+                let (to, kind, status) = (to.as_deref(), kind.as_deref(), status.as_deref());
+                list(&MailFilter { to, kind, status, run, since, until }, limit, context)?;
             }
             Self::Show { mail, part } => show(mail, part, context)?,
             Self::Release { mail } => release(mail, context)?,
             Self::Suppressions { limit } => suppressions::list(limit, context)?,
-            Self::Suppress { address, reason } => suppressions::suppress(&address, reason, context)?,
+            Self::Suppress { address, reason } => suppressions::suppress(&address, reason.as_deref(), context)?,
             Self::Lift { address } => suppressions::lift(&address, context)?,
             Self::Clear => {
                 context.output.confirm("empty the e-mail log?")?;
-                let answer = context.client()?.delete(&["mail"])?;
-                if context.output.format == crate::args::Format::Table || answer.text.is_empty() {
+                let cleared = context.client()?.clear_mail()?;
+                if context.output.format == crate::args::Format::Table {
                     context.output.note("the e-mail log is empty");
                 } else {
-                    context.output.document(&answer.text, String::new)?;
+                    context.output.document(cleared.text(), String::new)?;
                 }
             }
         }
@@ -123,22 +117,22 @@ impl Mail {
     }
 }
 
-fn list(query: &[(&str, &str)], limit: u32, context: &Context) -> Result<(), Failure> {
+fn list(filter: &MailFilter<'_>, limit: u32, context: &Context) -> Result<(), Failure> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let page = context.client()?.pages(&["mail"], query, limit)?;
-    context.output.list(&page.items, page.next_cursor.as_deref(), "no such mail", || {
+    let page = context.client()?.mails(filter, limit)?;
+    context.output.list(page.texts(), page.next_cursor(), "no such mail", || {
         let now = machine::now();
-        let mails = page.items.iter().map(|item| read::<MailView>(item.get())).collect::<Result<Vec<_>, _>>()?;
+        let mails = page.items()?;
         let rows = mails.iter().map(|mail| {
             vec![
-                Cell::new(&mail.id),
+                Cell::new(mail.id),
                 status_cell(&mail.status),
                 output::text_cell(&mail.to),
                 output::text_cell(&mail.subject),
                 Cell::new(&mail.kind),
                 output::number_cell(mail.attempts),
                 output::number_cell(output::relative(mail.created_at, now)),
-                Cell::new(&mail.run),
+                Cell::new(mail.run),
                 Cell::new(mail.reply.as_deref().map(output::first_line).unwrap_or_default()),
             ]
         });
@@ -170,26 +164,23 @@ fn mailbox(address: &str, name: Option<&str>) -> String {
 
 fn show(mail: MailId, part: Part, context: &Context) -> Result<(), Failure> {
     let client = context.client()?;
-    let id = mail.to_string();
     if part == Part::Raw {
-        return output::data(client.get(&["mail", &id, "raw"], &[])?.text.trim_end());
+        return output::data(client.raw_mail(mail)?.trim_end());
     }
-    let answer = client.get(&["mail", &id], &[])?;
-    let mail: MailView = answer.read()?;
+    let shown = client.mail(mail)?;
     if part == Part::Html {
-        let html = mail.html.ok_or_else(|| Failure::not_found("no-html", format!("{id} has no HTML part")))?;
-        return output::data(&html);
+        let html = shown.html.as_deref();
+        return output::data(html.ok_or_else(|| Failure::not_found("no-html", format!("{mail} has no HTML part")))?);
     }
-    context.output.document(&answer.text, || described(&mail))
+    context.output.document(shown.text(), || described(&shown))
 }
 
 fn release(mail: MailId, context: &Context) -> Result<(), Failure> {
-    let answer = context.client()?.post(&["mail", &mail.to_string(), "release"], &serde_json::json!({}))?;
-    let mail: MailView = answer.read()?;
-    context.output.document(&answer.text, || described(&mail))
+    let released = context.client()?.release_mail(mail)?;
+    context.output.document(released.text(), || described(&released))
 }
 
-fn described(mail: &MailView) -> String {
+fn described(mail: &MailDocument) -> String {
     let now = machine::now();
     let attachments = mail.attachments.iter().map(|attached| {
         let (name, media_type) = (output::visible(&attached.name), output::visible(&attached.media_type));
@@ -197,7 +188,7 @@ fn described(mail: &MailView) -> String {
     });
     let attachments: Vec<String> = attachments.collect();
     let head = output::pairs(&[
-        ("mail", Some(mail.id.clone())),
+        ("mail", Some(mail.id.to_string())),
         ("run", Some(format!("{} of {}", mail.run, mail.job))),
         ("kind", Some(output::visible(&mail.kind))),
         ("status", Some(mail.status.clone())),

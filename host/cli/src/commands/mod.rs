@@ -11,6 +11,7 @@ pub(crate) mod dead;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod emit;
+pub(crate) mod events;
 mod flow_settings;
 pub(crate) mod jobs;
 pub(crate) mod mail;
@@ -21,10 +22,14 @@ pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod schedule;
 pub(crate) mod store;
+pub(crate) mod token;
 pub(crate) mod up;
+pub(crate) mod webhooks;
+
+use jobmill_client::Client;
 
 use crate::args::{Command, Global};
-use crate::client::Client;
+use crate::client;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
@@ -46,7 +51,7 @@ impl Context {
 
     /// The server that the options name.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        Client::new(&self.global)
+        client::connect(&self.global)
     }
 }
 
@@ -61,6 +66,7 @@ pub(crate) fn carry_out(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Compile(compile) => Ok(compile.carry_out()),
         Command::Run(run) => run.carry_out(context),
         Command::Emit(emit) => emit.carry_out(context),
+        Command::Events(events) => events.carry_out(context),
         Command::Jobs(jobs) => jobs.carry_out(context),
         Command::Queues(queues) => queues.carry_out(context),
         Command::Runs(runs) => runs.carry_out(context),
@@ -68,6 +74,8 @@ pub(crate) fn carry_out(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Schedule(schedule) => schedule.carry_out(context),
         Command::Mail(mail) => mail.carry_out(context),
         Command::Orders(orders) => orders.carry_out(context),
+        Command::Webhooks(webhooks) => webhooks.carry_out(context),
+        Command::Token(token) => token.carry_out(context),
         Command::Store(store) => store.carry_out(context),
         Command::Bench(bench) => bench.carry_out(context),
         Command::Doctor(doctor) => doctor.carry_out(context),

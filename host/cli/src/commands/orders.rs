@@ -4,11 +4,10 @@
 use clap::Subcommand;
 use comfy_table::Cell;
 use iso_currency::Currency;
+use jobmill_client::{Client, Order};
 use jobmill_core::order::Money;
 
 use super::Context;
-use crate::api::OrderView;
-use crate::client::read;
 use crate::document::DocumentSource;
 use crate::failure::{Exit, Failure};
 use crate::{machine, output};
@@ -53,14 +52,12 @@ impl Orders {
         match self {
             Self::List { limit } => list(&client, limit, context)?,
             Self::Show { order } => {
-                let answer = client.get(&["orders", &order], &[])?;
-                let order: OrderView = answer.read()?;
-                context.output.document(&answer.text, || described(&order))?;
+                let order = client.order(&order)?;
+                context.output.document(order.text(), || described(&order))?;
             }
             Self::Put { order, data } => {
-                let answer = client.put(&["orders", &order], &data.read()?)?;
-                let order: OrderView = answer.read()?;
-                context.output.document(&answer.text, || order.id.clone())?;
+                let order = client.put_order(&order, &data.read()?)?;
+                context.output.document(order.text(), || order.id.clone())?;
                 context.output.note(&format!("revision {}", order.revision));
             }
         }
@@ -68,12 +65,12 @@ impl Orders {
     }
 }
 
-fn list(client: &crate::client::Client, limit: u32, context: &Context) -> Result<(), Failure> {
+fn list(client: &Client, limit: u32, context: &Context) -> Result<(), Failure> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let page = client.pages(&["orders"], &[], limit)?;
+    let page = client.orders(limit)?;
     let empty = "the order book is empty; write an order with `jobmill orders put`";
-    context.output.list(&page.items, page.next_cursor.as_deref(), empty, || {
-        let orders = page.items.iter().map(|item| read::<OrderView>(item.get())).collect::<Result<Vec<_>, _>>()?;
+    context.output.list(page.texts(), page.next_cursor(), empty, || {
+        let orders = page.items()?;
         let rows = orders.iter().map(|order| {
             vec![
                 output::text_cell(&order.id),
@@ -88,7 +85,7 @@ fn list(client: &crate::client::Client, limit: u32, context: &Context) -> Result
     })
 }
 
-fn described(order: &OrderView) -> String {
+fn described(order: &Order) -> String {
     let now = machine::now();
     let head = output::pairs(&[
         ("order", Some(output::visible(&order.id))),
@@ -99,7 +96,7 @@ fn described(order: &OrderView) -> String {
         ("fulfilled", order.fulfilled_at.map(|at| output::exact(at, now))),
         ("refunded", order.refunded_at.map(|at| output::exact(at, now))),
         ("total", Some(amount(&order.total))),
-        ("metadata", Some(output::visible(order.metadata.get())).filter(|metadata| metadata != "{}")),
+        ("metadata", Some(output::visible(order.metadata.as_str())).filter(|metadata| metadata != "{}")),
         ("revision", Some(order.revision.to_string())),
     ]);
     if order.items.is_empty() {

@@ -3,14 +3,12 @@
 
 use clap::{Args, Subcommand};
 use comfy_table::{Cell, Color};
+use jobmill_client::{Answer, Queue};
 use jobmill_core::Timestamp;
-use serde::Serialize;
 
 use super::Context;
-use crate::api::QueueView;
-use crate::client::{Page, read};
 use crate::failure::{Exit, Failure};
-use crate::{machine, operator, output};
+use crate::{machine, operator, output, words};
 
 /// Queues
 #[derive(Debug, Subcommand)]
@@ -51,8 +49,7 @@ Example:
   jobmill queues set mail --concurrency none";
 
 /// Runs at once, or none for the operator's word taken back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Concurrency(Option<u32>);
 
 fn parse_concurrency(text: &str) -> Result<Concurrency, String> {
@@ -64,40 +61,33 @@ fn parse_concurrency(text: &str) -> Result<Concurrency, String> {
     }
 }
 
-#[derive(Serialize)]
-struct Change {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    concurrency: Option<Concurrency>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    paused: Option<bool>,
-    by: String,
-}
-
 impl Queues {
     pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
+        let by = operator::name();
         match self {
             Self::List => list(context)?,
-            Self::Pause(one) => change(&one.queue, None, Some(true), context)?,
-            Self::Resume(one) => change(&one.queue, None, Some(false), context)?,
-            Self::Set(set) => change(&set.queue, Some(set.concurrency), None, context)?,
+            Self::Pause(one) => changed(&context.client()?.pause_queue(&one.queue, &by)?, context)?,
+            Self::Resume(one) => changed(&context.client()?.resume_queue(&one.queue, &by)?, context)?,
+            Self::Set(Set { queue, concurrency: Concurrency(limit) }) => {
+                changed(&context.client()?.limit_queue(&queue, limit, &by)?, context)?;
+            }
         }
         Ok(Exit::Done)
     }
 }
 
 fn list(context: &Context) -> Result<(), Failure> {
-    let page: Page = context.client()?.get(&["queues"], &[])?.read()?;
+    let page = context.client()?.queues()?;
     let empty = "there is no queue; the jobs in the hopper and [queues] in the configuration name them";
-    context.output.list(&page.items, page.next_cursor.as_deref(), empty, || {
+    context.output.list(page.texts(), page.next_cursor(), empty, || {
         let now = machine::now();
-        let queues = page.items.iter().map(|item| read::<QueueView>(item.get())).collect::<Result<Vec<_>, _>>()?;
-        let rows = queues.iter().map(|queue| row(queue, now)).collect();
+        let rows = page.items()?.iter().map(|queue| row(queue, now)).collect();
         Ok(output::table(&["QUEUE", "STATUS", "RUNNING", "WAITING", "AT ONCE"], rows))
     })
 }
 
-fn row(queue: &QueueView, now: Timestamp) -> Vec<Cell> {
-    let status = match &queue.pause.of(now) {
+fn row(queue: &Queue, now: Timestamp) -> Vec<Cell> {
+    let status = match words::pause(&queue.pause, now) {
         Some(pause) => Cell::new(format!("‖ {pause}")).fg(Color::Yellow),
         None => Cell::new("✓ open").fg(Color::Green),
     };
@@ -110,23 +100,15 @@ fn row(queue: &QueueView, now: Timestamp) -> Vec<Cell> {
     ]
 }
 
-fn change(
-    queue: &str,
-    concurrency: Option<Concurrency>,
-    paused: Option<bool>,
-    context: &Context,
-) -> Result<(), Failure> {
-    let change = Change { concurrency, paused, by: operator::name() };
-    let answer = context.client()?.patch(&["queues", queue], &change)?;
-    let view: QueueView = answer.read()?;
-    context.output.document(&answer.text, || described(&view, machine::now()))
+fn changed(queue: &Answer<Queue>, context: &Context) -> Result<(), Failure> {
+    context.output.document(queue.text(), || described(queue, machine::now()))
 }
 
-fn described(queue: &QueueView, now: Timestamp) -> String {
+fn described(queue: &Queue, now: Timestamp) -> String {
     let limit = queue.concurrency.map_or_else(|| "any number".to_owned(), |limit| limit.to_string());
     output::pairs(&[
         ("queue", Some(output::visible(&queue.name))),
-        ("status", Some(queue.pause.of(now).unwrap_or_else(|| "open".to_owned()))),
+        ("status", Some(words::pause(&queue.pause, now).unwrap_or_else(|| "open".to_owned()))),
         ("at once", Some(limit)),
         ("running", Some(queue.running.to_string())),
         ("waiting", Some(queue.waiting.to_string())),
@@ -147,17 +129,8 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_taken_back_is_sent_as_null_and_one_that_stays_is_not_sent() {
-        let sent = |concurrency, paused| {
-            serde_json::to_value(Change { concurrency, paused, by: "anna".to_owned() }).expect("JSON")
-        };
-        assert_eq!(sent(Some(Concurrency(None)), None), serde_json::json!({ "concurrency": null, "by": "anna" }));
-        assert_eq!(sent(None, Some(true)), serde_json::json!({ "paused": true, "by": "anna" }));
-    }
-
-    #[test]
     fn a_paused_queue_is_shown_with_who_paused_it_and_when() {
-        let queue: QueueView = read(
+        let queue: Queue = serde_json::from_str(
             r#"{ "name": "mail", "concurrency": null, "running": 1, "waiting": 7, "paused": true,
                 "paused_by": "anna@shop-1", "paused_at": "2026-03-01T09:00:00.000Z" }"#,
         )

@@ -5,14 +5,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use jobmill_core::time::{format_duration, parse_duration};
+use jobmill_client::{Client, Enqueue};
+use jobmill_core::time::parse_duration;
 use jobmill_core::{JobId, Json, Timestamp};
-use serde::Serialize;
 
 use super::Context;
-use crate::api::{JobView, RunView};
 use crate::args::Format;
-use crate::client::{Client, Page, read};
 use crate::document::DocumentSource;
 use crate::failure::{Exit, Failure};
 use crate::follow::follow;
@@ -80,59 +78,40 @@ impl FromStr for Patience {
     }
 }
 
-#[derive(Serialize)]
-struct EnqueueBody<'a> {
-    payload: &'a Json,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scheduled_at: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delay: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    priority: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unique_key: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    tags: &'a [String],
-}
-
 impl RunCommand {
     pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
         let client = context.client()?;
         let payload = self.payload(&client)?;
-        let body = EnqueueBody {
-            payload: &payload,
+        let enqueue = Enqueue {
             scheduled_at: self.at,
-            delay: self.delay.map(format_duration),
+            delay: self.delay,
             priority: self.priority,
             unique_key: self.key.as_deref(),
             tags: &self.tags,
+            ..Enqueue::new(self.job.as_str(), &payload)
         };
-        let answer = client
-            .post(&["jobs", self.job.as_str(), "runs"], &body)
-            .map_err(|failure| self.explain(failure, &client))?;
-        let run: RunView = answer.read()?;
-        if answer.replayed {
+        let run = client.enqueue(&enqueue).map_err(|error| self.explain(error.into(), &client))?;
+        if run.is_replayed() {
             context.output.note("the same enqueue was made before; this is its run");
         }
         let Some(patience) = self.wait else {
-            context.output.document(&answer.text, || run.id.clone())?;
+            context.output.document(run.text(), || run.id.to_string())?;
             return Ok(Exit::Done);
         };
         if context.output.format == Format::Table {
-            output::data(&run.id)?;
+            output::data(&run.id.to_string())?;
         }
         let until = match patience {
             Patience::Endless => None,
             Patience::AtMost(span) => Some(machine::now().after(span)),
         };
-        let (last, exit) = follow(&client, context.output, &run.id, until)?;
+        let (last, exit) = follow(&client, context.output, run.id, until)?;
         if context.output.format == Format::Table {
-            let ended: RunView = last.read()?;
-            if let Some(returned) = ended.output {
-                context.output.note(&format!("  {}", output::visible(returned.get())));
+            if let Some(returned) = &last.output {
+                context.output.note(&format!("  {}", output::visible(returned.as_str())));
             }
         } else {
-            context.output.document(&last.text, String::new)?;
+            context.output.document(last.text(), String::new)?;
         }
         Ok(exit)
     }
@@ -144,9 +123,8 @@ impl RunCommand {
         if !self.example {
             return Ok(Json::empty_object());
         }
-        let answer = client.get(&["jobs", self.job.as_str()], &[]).map_err(|failure| self.explain(failure, client))?;
-        let job: JobView = answer.read()?;
-        job.payload_example.map(Json::from).ok_or_else(|| {
+        let job = client.job(self.job.as_str()).map_err(|error| self.explain(error.into(), client))?;
+        job.into_value().payload_example.ok_or_else(|| {
             Failure::usage("no-example", format!("the job {} has no example payload", self.job))
                 .advise("write one with --payload")
         })
@@ -169,7 +147,6 @@ impl RunCommand {
 }
 
 fn loaded_jobs(client: &Client) -> Result<Vec<String>, Failure> {
-    let page: Page = client.get(&["jobs"], &[])?.read()?;
-    let jobs = page.items.iter().map(|item| read::<JobView>(item.get())).collect::<Result<Vec<_>, _>>()?;
-    Ok(jobs.into_iter().filter(|job| job.status == "loaded").filter_map(|job| job.id).collect())
+    let jobs = client.jobs()?.items()?.into_iter().filter(|job| job.status == "loaded");
+    Ok(jobs.filter_map(|job| job.id).map(|id| id.to_string()).collect())
 }

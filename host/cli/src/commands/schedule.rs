@@ -3,12 +3,10 @@
 
 use clap::Subcommand;
 use comfy_table::Cell;
+use jobmill_client::{Client, Enqueue, Schedule as Listed};
 use jobmill_core::{JobId, Json, Timestamp};
-use serde::Serialize;
 
 use super::Context;
-use crate::api::{RunView, ScheduleView};
-use crate::client::{Client, Page, read};
 use crate::failure::{Exit, Failure};
 use crate::{machine, output};
 
@@ -25,11 +23,6 @@ pub(crate) enum Schedule {
     },
 }
 
-#[derive(Serialize)]
-struct EnqueueBody {
-    payload: Json,
-}
-
 impl Schedule {
     pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
         match self {
@@ -41,18 +34,12 @@ impl Schedule {
 }
 
 fn list(context: &Context) -> Result<(), Failure> {
-    let page: Page = context.client()?.get(&["schedule"], &[])?.read()?;
+    let page = context.client()?.schedules()?;
     let empty = "no loaded job has a schedule; give one `cron = [\"30 6 * * MON-FRI\"]` in [jobs.ID]";
-    context
-        .output
-        .list(&page.items, page.next_cursor.as_deref(), empty, || Ok(table(&schedules(&page)?, machine::now())))
+    context.output.list(page.texts(), page.next_cursor(), empty, || Ok(table(&page.items()?, machine::now())))
 }
 
-fn schedules(page: &Page) -> Result<Vec<ScheduleView>, Failure> {
-    page.items.iter().map(|item| read(item.get())).collect()
-}
-
-fn table(schedules: &[ScheduleView], now: Timestamp) -> String {
+fn table(schedules: &[Listed], now: Timestamp) -> String {
     let rows = schedules.iter().map(|schedule| {
         let next = schedule.next.first();
         vec![
@@ -60,7 +47,7 @@ fn table(schedules: &[ScheduleView], now: Timestamp) -> String {
             output::text_cell(&schedule.cron),
             output::number_cell(next.map_or_else(|| "–".to_owned(), |next| output::relative(*next, now))),
             Cell::new(next.map_or_else(|| "–".to_owned(), ToString::to_string)),
-            Cell::new(schedule.last_run.as_deref().unwrap_or("–")),
+            Cell::new(schedule.last_run.map_or_else(|| "–".to_owned(), |run| run.to_string())),
         ]
     });
     output::table(&["JOB", "CRON", "NEXT", "AT", "LAST RUN"], rows.collect())
@@ -69,22 +56,21 @@ fn table(schedules: &[ScheduleView], now: Timestamp) -> String {
 fn trigger(job: &JobId, context: &Context) -> Result<(), Failure> {
     let client = context.client()?;
     check_scheduled(job, &client)?;
-    let answer = client.post(&["jobs", job.as_str(), "runs"], &EnqueueBody { payload: Json::empty_object() })?;
-    let run: RunView = answer.read()?;
-    context.output.document(&answer.text, || run.id.clone())
+    let run = client.enqueue(&Enqueue::new(job.as_str(), &Json::empty_object()))?;
+    context.output.document(run.text(), || run.id.to_string())
 }
 
 fn check_scheduled(job: &JobId, client: &Client) -> Result<(), Failure> {
-    let listed = schedules(&client.get(&["schedule"], &[])?.read()?)?;
-    if listed.iter().any(|schedule| schedule.job == job.as_str()) {
+    let listed = client.schedules()?.items()?;
+    if listed.iter().any(|schedule| schedule.job == *job) {
         return Ok(());
     }
     // A job that is not there at all is another matter.
-    client.get(&["jobs", job.as_str()], &[])?;
+    client.job(job.as_str())?;
     Err(unscheduled(job, &listed))
 }
 
-fn unscheduled(job: &JobId, listed: &[ScheduleView]) -> Failure {
+fn unscheduled(job: &JobId, listed: &[Listed]) -> Failure {
     let failure = Failure::not_found("no-schedule", format!("the job {job} has no schedule"));
     let failure = failure.advise(format!("`jobmill run {job}` enqueues a run of any job"));
     let mut jobs: Vec<&str> = listed.iter().map(|schedule| schedule.job.as_str()).collect();
@@ -99,13 +85,18 @@ fn unscheduled(job: &JobId, listed: &[ScheduleView]) -> Failure {
 mod tests {
     use super::*;
 
-    fn listed() -> Vec<ScheduleView> {
+    fn listed() -> Vec<Listed> {
         let view = |job: &str, cron: &str, next: &[&str], last_run: Option<&str>| {
             serde_json::from_value(serde_json::json!({ "job": job, "cron": cron, "next": next, "last_run": last_run }))
                 .expect("a schedule")
         };
         vec![
-            view("report", "TZ=Europe/Berlin 30 6 * * *", &["2026-03-02T05:30:00.000Z"], Some("run_1")),
+            view(
+                "report",
+                "TZ=Europe/Berlin 30 6 * * *",
+                &["2026-03-02T05:30:00.000Z"],
+                Some("run_01J00000000000000000000000"),
+            ),
             view("report", "@weekly", &[], None),
             view("tidy", "0 * * * *\u{1b}[2J", &["2026-03-01T10:00:00.000Z", "2026-03-01T11:00:00.000Z"], None),
         ]
@@ -121,7 +112,13 @@ mod tests {
             lines,
             [
                 vec!["JOB", "CRON", "NEXT", "AT", "LAST RUN"],
-                vec!["report", "TZ=Europe/Berlin 30 6 * * *", "in 20 h", "2026-03-02T05:30:00.000Z", "run_1"],
+                vec![
+                    "report",
+                    "TZ=Europe/Berlin 30 6 * * *",
+                    "in 20 h",
+                    "2026-03-02T05:30:00.000Z",
+                    "run_01J00000000000000000000000"
+                ],
                 vec!["report", "@weekly", "–", "–", "–"],
                 vec!["tidy", "0 * * * *\\u{1b}[2J", "in 30 min", "2026-03-01T10:00:00.000Z", "–"],
             ]
@@ -130,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_job_without_a_schedule_is_told_which_jobs_have_one() {
-        let said = |listed: &[ScheduleView]| {
+        let said = |listed: &[Listed]| {
             let job = "welcome-email".parse().expect("a job id");
             let Failure::Said(report) = unscheduled(&job, listed) else { panic!("it is said") };
             (report.exit, report.render())

@@ -14,6 +14,10 @@ pub(crate) enum Kind {
     List,
     /// Text, or where the text is: `{ file = "…" }`, `{ env = "…" }`. Never shown.
     Secret,
+    /// A list with such secrets in it.
+    SecretList,
+    /// A table whose keys are not ours to know.
+    Table,
 }
 
 /// A key; `*` in its path stands for any one name.
@@ -35,6 +39,7 @@ const fn key(path: &'static str, kind: Kind, default: Option<&'static str>) -> K
 pub(crate) const KEYS: &[Key] = &[
     key("data", Kind::Text, Some("\"./.jobmill\"")),
     key("server.listen", Kind::Text, Some("\"127.0.0.1:8288\"")),
+    key("server.tokens", Kind::SecretList, None),
     key("hopper.dir", Kind::Text, Some("\"./hopper\"")),
     key("hopper.quiet_ms", Kind::Whole, Some("300")),
     key("store.kind", Kind::Text, Some("\"sled\"")),
@@ -115,12 +120,17 @@ pub(crate) const KEYS: &[Key] = &[
     key("orders.postgres.email_log.attempts", Kind::Text, Some("\"attempts\"")),
     key("orders.postgres.email_log.created_at", Kind::Text, Some("\"createdAt\"")),
     key("orders.postgres.email_log.sent_at", Kind::Text, Some("\"sentAt\"")),
+    key("events.id_window", Kind::Text, Some("\"24h\"")),
     key("retention.completed", Kind::Text, Some("\"30d\"")),
     key("retention.cancelled", Kind::Text, Some("\"30d\"")),
     key("retention.dead", Kind::Text, Some("\"180d\"")),
     key("retention.mail", Kind::Text, Some("\"never\"")),
+    key("retention.deliveries", Kind::Text, Some("\"30d\"")),
     key("retention.captured", Kind::Whole, Some("500")),
     key("limits.waiting", Kind::Whole, Some("2_000_000")),
+    key("webhooks.*.kind", Kind::Text, None),
+    key("webhooks.*.secrets", Kind::SecretList, None),
+    key("webhooks.*.map", Kind::Table, None),
     key("queues.*.concurrency", Kind::Whole, None),
     key("jobs.*.queue", Kind::Text, None),
     key("jobs.*.priority", Kind::Whole, None),
@@ -194,6 +204,14 @@ pub(crate) fn is_table(path: &[String]) -> bool {
     })
 }
 
+/// Whether what stands there is a secret, or has one in it.
+pub(crate) fn is_secret(path: &[String]) -> bool {
+    let secrets = KEYS.iter().filter(|key| matches!(key.kind, Kind::Secret | Kind::SecretList));
+    secrets
+        .map(|key| key.path.split('.').collect::<Vec<_>>())
+        .any(|pattern| path.get(..pattern.len()).is_some_and(|beginning| matches(&pattern, beginning)))
+}
+
 fn matches(pattern: &[&str], path: &[String]) -> bool {
     pattern.len() == path.len() && pattern.iter().zip(path).all(|(one, other)| *one == "*" || one == other)
 }
@@ -254,6 +272,8 @@ mod tests {
     fn a_secret_may_be_somewhere_else() {
         assert!(find(&path("mail.smtp.password.file")).is_some());
         assert!(find(&path("mail.from.file")).is_none());
+        assert!(is_secret(&path("mail.smtp.password.file")) && is_secret(&path("webhooks.shop.secrets.0")));
+        assert!(!is_secret(&path("mail.from")) && !is_secret(&path("webhooks.shop.kind")));
     }
 
     #[test]

@@ -140,14 +140,20 @@ fn variable_path(name: &str) -> Vec<String> {
 
 fn variable_value(name: &str, text: &str, kind: Kind) -> Result<Value, Failure> {
     let refuse = |what: &str| Failure::usage("configuration", format!("the variable {name} is {text:?}, not {what}"));
+    let no_list = format!("the variable {name} is not a list as jobmill.toml would write it");
     match kind {
         Kind::Text | Kind::Secret => Ok(Value::from(text)),
         Kind::Whole => text.trim().parse::<i64>().map(Value::from).map_err(|_| refuse("a whole number")),
         Kind::Number => text.trim().parse::<f64>().map(Value::from).map_err(|_| refuse("a number")),
-        Kind::List => match toml_value(text) {
+        Kind::List | Kind::SecretList => match toml_value(text) {
             Some(list @ Value::Array(..)) => Ok(list),
+            _ if kind == Kind::SecretList => Err(Failure::usage("configuration", no_list)),
             _ => Err(refuse("a list as jobmill.toml would write it")),
         },
+        Kind::Table => {
+            let reason = format!("the variable {name} would have to hold a table");
+            Err(Failure::usage("configuration", reason).advise("say it in jobmill.toml"))
+        }
     }
 }
 
@@ -200,6 +206,9 @@ fn named_variables(values: &Dict, found: &mut Vec<String>) {
         match value {
             Value::String(_, variable) if name == "env" => found.push(variable.clone()),
             Value::Dict(_, inner) => named_variables(inner, found),
+            Value::Array(_, items) => {
+                items.iter().filter_map(Value::as_dict).for_each(|item| named_variables(item, found));
+            }
             _ => {}
         }
     }

@@ -2,6 +2,7 @@
 //! It opens nothing that it names; `serve` does.
 
 pub(crate) mod arguments;
+mod events;
 pub(crate) mod keys;
 pub(crate) mod layers;
 mod mail;
@@ -9,6 +10,8 @@ pub(crate) mod orders;
 mod retention;
 pub(crate) mod secret;
 mod sender;
+mod tokens;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -22,16 +25,22 @@ use std::time::Duration;
 use figment::Figment;
 use figment::value::{Dict, Value};
 use jobmill_core::mail::{InDoubt, Mailbox};
-use jobmill_core::{JobId, JobOverrides};
+use jobmill_core::token::Token;
+use jobmill_core::{JobId, JobOverrides, Timestamp};
 use jobmill_store::Retention;
+use jobmill_webhooks::Endpoint;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use events::EventsSection;
+use keys::Kind;
 use layers::Sources;
 pub(crate) use mail::{AllowedAddress, DkimSection, ReleaseSection, SmtpSection};
 use orders::OrdersSection;
 use retention::RetentionSection;
 use secret::SecretSource;
+use tokens::TokenSection;
+use webhooks::WebhookSection;
 
 /// The commented file with every default.
 pub(crate) const COMMENTED: &str = include_str!("jobmill.toml");
@@ -54,10 +63,15 @@ pub(crate) struct Config {
     pub(crate) mail: MailSection,
     /// Orders.
     pub(crate) orders: OrdersSection,
+    /// Events.
+    events: EventsSection,
     /// How long runs are kept.
     retention: RetentionSection,
     /// How much is taken on.
     limits: LimitsSection,
+    /// Who may deliver events, by the end of the address.
+    #[serde(default)]
+    webhooks: BTreeMap<String, WebhookSection>,
     /// The lanes that runs wait in.
     #[serde(default)]
     queues: BTreeMap<JobId, QueueSection>,
@@ -72,6 +86,8 @@ pub(crate) struct Config {
 pub(crate) struct ServerSection {
     /// The address to listen on.
     pub(crate) listen: SocketAddr,
+    #[serde(default)]
+    tokens: Vec<TokenSection>,
 }
 
 /// `[hopper]`
@@ -202,19 +218,24 @@ impl Loaded {
     pub(crate) fn shown(&self) -> Vec<Shown> {
         let mut shown = Vec::new();
         for key in keys::KEYS.iter().filter(|key| !key.path.contains('*')) {
-            shown.push(self.line(key.path, key.kind == keys::Kind::Secret));
+            shown.push(self.line(key.path, key.kind));
         }
         for section in ["orders.http.statuses", "orders.postgres.statuses", "queues", "jobs"] {
             if let Ok(Value::Dict(_, named)) = self.layers.find_value(section) {
                 let mut paths = Vec::new();
                 leaves(&named, section, &mut paths);
-                shown.extend(paths.iter().map(|path| self.line(path, false)));
+                shown.extend(paths.iter().map(|path| self.line(path, Kind::Text)));
+            }
+        }
+        for name in self.config.webhooks.keys() {
+            for (member, kind) in [("kind", Kind::Text), ("secrets", Kind::SecretList), ("map", Kind::Table)] {
+                shown.push(self.line(&format!("webhooks.{name}.{member}"), kind));
             }
         }
         shown
     }
 
-    fn line(&self, path: &str, secret: bool) -> Shown {
+    fn line(&self, path: &str, kind: Kind) -> Shown {
         let value = self.layers.find_value(path).ok();
         let source = match (&value, self.layers.find_metadata(path)) {
             (Some(_), Some(metadata)) => metadata.name.to_string(),
@@ -222,7 +243,10 @@ impl Loaded {
             _ => "not set".to_owned(),
         };
         let value = match value {
-            Some(value) if secret => value.deserialize::<SecretSource>().ok().map(|source| source.to_string()),
+            Some(value) if kind == Kind::SecretList => Some(written(&secret::masked(&value))),
+            Some(value) if kind == Kind::Secret => {
+                value.deserialize::<SecretSource>().ok().map(|source| source.to_string())
+            }
             Some(value) => Some(written(&value)),
             None if path == "store.path" => Some(format!("{:?}", self.config.store_path().display().to_string())),
             None => None,
@@ -267,6 +291,21 @@ impl Config {
         self.limits.waiting.get()
     }
 
+    /// How long a second event under the same id is the first one.
+    pub(crate) fn event_id_window(&self) -> Duration {
+        self.events.id_window
+    }
+
+    /// The API tokens that are declared, made at `now`; their secrets are read.
+    pub(crate) fn tokens(&self, now: Timestamp) -> Result<Vec<Token>, Failure> {
+        tokens::tokens(&self.server.tokens, now)
+    }
+
+    /// The webhooks; their secrets are read.
+    pub(crate) fn webhooks(&self) -> Result<Vec<Endpoint>, Failure> {
+        webhooks::endpoints(&self.webhooks)
+    }
+
     /// Attempts of a queue that may be under way at once; queues that are not named here have no limit of their own.
     pub(crate) fn queue_limits(&self) -> BTreeMap<String, u32> {
         let limit = |(name, queue): (&JobId, &QueueSection)| Some((name.to_string(), queue.concurrency?.get()));
@@ -301,14 +340,8 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), Failure> {
-        if !self.server.listen.ip().is_loopback() {
-            let address = self.server.listen;
-            return Err(Failure::usage(
-                "public-address",
-                format!("{address} can be reached from other machines, and API tokens are not there yet"),
-            )
-            .advise("listen on 127.0.0.1, and put a proxy that authenticates before it"));
-        }
+        tokens::check(&self.server.tokens)?;
+        self.events.check(&self.retention())?;
         if self.mail.mode == Some(MailMode::Smtp) && self.mail.smtp.is_none() {
             return Err(Failure::usage("configuration", "mail.mode is \"smtp\", and mail.smtp.url is not set")
                 .advise("add: smtp = { url = \"smtps://mail.example.com\" }"));
@@ -329,7 +362,7 @@ impl Config {
 fn explain(error: figment::Error) -> Failure {
     use figment::error::Kind;
     let path = error.path.join(".");
-    let secret = keys::KEYS.iter().any(|key| key.kind == keys::Kind::Secret && path.starts_with(key.path));
+    let secret = keys::is_secret(&error.path);
     let reason = match error.kind {
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if secret => format!("expected {expected}"),
         Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {

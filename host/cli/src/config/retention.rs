@@ -1,4 +1,4 @@
-//! `[retention]`: how long runs are kept after they ended, and mails are shown.
+//! `[retention]`: how long runs are kept after they ended, webhook deliveries after they came, and mails are shown.
 //! Taking them out is the engine's.
 
 use std::num::NonZeroUsize;
@@ -19,6 +19,8 @@ pub(super) struct RetentionSection {
     dead: Kept,
     #[serde(deserialize_with = "shown")]
     mail: Option<Duration>,
+    #[serde(deserialize_with = "delivered")]
+    deliveries: Option<Duration>,
     captured: NonZeroUsize,
 }
 
@@ -40,6 +42,7 @@ impl From<RetentionSection> for Retention {
             cancelled: section.cancelled.0,
             dead: section.dead.0,
             mail: section.mail,
+            deliveries: section.deliveries,
         }
     }
 }
@@ -57,6 +60,19 @@ impl<'de> Deserialize<'de> for Kept {
             ))),
             Err(error) => Err(D::Error::custom(format!("{error}, or \"never\""))),
         }
+    }
+}
+
+/// A sender may deliver the same again for days, and whoever took it in already has to be known by then.
+fn delivered<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match parse_duration(&text) {
+        _ if text == "never" => Ok(None),
+        Ok(span) if span >= limits::DELIVERY_WINDOW => Ok(Some(span)),
+        Ok(_) => Err(D::Error::custom(format!(
+            "{text:?} is too short; a delivery is kept for at least 7d, as its sender may deliver it again for that long"
+        ))),
+        Err(error) => Err(D::Error::custom(format!("{error}, or \"never\""))),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use figment::value::Value;
 use serde::Deserialize;
 
 use crate::failure::Failure;
@@ -41,6 +42,25 @@ impl SecretSource {
                 std::env::var(env).map_err(|error| missing(format!("the variable {env}: {error}")))
             }
         }
+    }
+}
+
+/// A list with secrets in it as it may be shown: with the places of secrets, and not those that are written out.
+pub(super) fn masked(value: &Value) -> Value {
+    let text = || Value::from("(secret)");
+    match value {
+        Value::Array(tag, items) => {
+            let item = |item: &Value| if matches!(item, Value::String(..)) { text() } else { masked(item) };
+            Value::Array(*tag, items.iter().map(item).collect())
+        }
+        Value::Dict(tag, members) => {
+            let member = |(name, value): (&String, &Value)| match value {
+                Value::String(..) if name == "secret" => (name.clone(), text()),
+                other => (name.clone(), masked(other)),
+            };
+            Value::Dict(*tag, members.iter().map(member).collect())
+        }
+        other => other.clone(),
     }
 }
 

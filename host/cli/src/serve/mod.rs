@@ -29,7 +29,7 @@ use crate::commands::Context;
 use crate::config::orders::OrderSource;
 use crate::config::{self, Config, Loaded};
 use crate::failure::{Exit, Failure};
-use crate::machine::{SystemClock, SystemEntropy};
+use crate::machine::{self, SystemClock, SystemEntropy};
 
 pub(crate) use data::{DataDirectory, Holder, is_writable};
 pub(crate) use host_log::start as start_log;
@@ -80,6 +80,7 @@ pub(crate) fn serve(loaded: &Loaded, purpose: Purpose, context: &Context) -> Res
         let data = DataDirectory::open(&config.data)?;
         let listener = bind(config.server.listen)?;
         let mill = compose(config, data, &purpose)?;
+        refuse_open_doors(config.server.listen, &mill).await?;
         run(mill, listener, config, purpose, context).await
     });
     // A compilation under way can't be interrupted and nobody waits for it any more.
@@ -94,6 +95,8 @@ pub(crate) fn compose(config: &Config, data: DataDirectory, purpose: &Purpose) -
     let mailer = Arc::new(mailer(config, Arc::clone(&mail_faults))?);
     let mail_outlet = mail::outlet(config)?;
     let email_log = orders::email_log(&config.orders)?;
+    let tokens = config.tokens(machine::now())?;
+    let webhooks = config.webhooks()?;
     create_hopper(&config.hopper.dir)?;
     let store = Arc::new(open_store(config)?);
     let query: Arc<dyn jobmill_store::Query> = Arc::clone(&store) as _;
@@ -117,6 +120,7 @@ pub(crate) fn compose(config: &Config, data: DataDirectory, purpose: &Purpose) -
             shutdown_grace: config.engine.shutdown_grace,
             overrides: config.jobs.clone(),
             retention: config.retention(),
+            event_id_window: config.event_id_window(),
             queues: config.queue_limits(),
             waiting: config.waiting(),
             in_doubt: config.mail.in_doubt,
@@ -135,6 +139,8 @@ pub(crate) fn compose(config: &Config, data: DataDirectory, purpose: &Purpose) -
             Purpose::Development { .. } => Some(Arc::new(faults)),
             Purpose::Production => None,
         },
+        tokens,
+        webhooks,
     };
     Ok(Mill { engine, handle, settings, email_log, data })
 }
@@ -195,6 +201,25 @@ pub(crate) async fn serve_http(
     let served = jobmill_server::serve(listener, handle.clone(), settings).await;
     handle.shutdown();
     served
+}
+
+/// Without a token whoever reaches the server may do everything, so that only this machine may.
+async fn refuse_open_doors(address: SocketAddr, mill: &Mill) -> Result<(), Failure> {
+    if address.ip().to_canonical().is_loopback() || !mill.settings.tokens.is_empty() {
+        return Ok(());
+    }
+    let kept = mill.handle.tokens().await.map_err(|error| Failure::new("store", error.to_string()))?;
+    if kept.is_empty() { Err(open_doors(address)) } else { Ok(()) }
+}
+
+fn open_doors(address: SocketAddr) -> Failure {
+    Failure::usage(
+        "public-address",
+        format!("{address} can be reached from other machines, and without an API token they could do everything"),
+    )
+    .advise("make one first: jobmill token create --scope operate --data DIR")
+    .advise("or declare one in jobmill.toml: [server] tokens = [{ name = \"shop\", scope = \"enqueue\", secret = { env = \"SHOP_TOKEN\" } }]")
+    .advise("or listen on 127.0.0.1")
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {

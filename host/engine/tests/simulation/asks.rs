@@ -10,8 +10,9 @@ use jobmill_core::order::Order;
 use jobmill_core::transition::Refused;
 use jobmill_core::{JobId, RunHead, RunId, RunState, Timestamp};
 use jobmill_store::{
-    BulkOutcome, DeadFilter, Doubts, Enqueued, Forget, Forgotten, JobControl, LeaseReference, NewEvent, NewRun, Pause,
-    Published, QueueChange, QueueControl, RecordError, Retention, RunFilter, Store, StoreError,
+    BulkOutcome, DeadFilter, Doubts, Enqueued, Forget, Forgotten, JobControl, LeaseReference, NewDelivery, NewEvent,
+    NewRun, Pause, Published, QueueChange, QueueControl, Received, RecordError, Retention, RunFilter, Store,
+    StoreError,
 };
 
 use crate::findings::Findings;
@@ -24,6 +25,7 @@ use crate::watched_log::{Watch, stood_so};
 pub(crate) enum Ask {
     Enqueue(Vec<NewRun>),
     Publish(Vec<NewEvent>),
+    Deliver(Box<NewDelivery>),
     Cancel(RunId, String),
     Requeue(RunId, Timestamp),
     CancelMany(RunFilter, String),
@@ -38,7 +40,7 @@ pub(crate) enum Ask {
     /// Who pauses a job; none lets it go on.
     ControlJob(JobId, Option<Pause>),
     /// An attempt of an earlier process, or one that has ended, writes its end.
-    Late(LeaseReference, Vec<EntryKind>),
+    Late(LeaseReference, Vec<EntryKind>, Vec<NewEvent>),
 }
 
 /// What is answered.
@@ -46,6 +48,7 @@ pub(crate) enum Ask {
 pub(crate) enum Reply {
     Enqueued(Vec<Enqueued>),
     Published(Vec<Published>),
+    Received(Received),
     Changed(Option<Result<RunHead, Refused>>),
     Bulk(BulkOutcome),
     Order(Order),
@@ -74,20 +77,26 @@ impl Client {
 }
 
 impl Ask {
+    /// The events that it brings.
+    pub(crate) fn events(&self) -> &[NewEvent] {
+        match self {
+            Self::Publish(events) => events,
+            Self::Deliver(delivery) => delivery.event.as_slice(),
+            _ => &[],
+        }
+    }
+
     /// The runs that it brings.
     pub(crate) fn runs(&self) -> impl Iterator<Item = &NewRun> {
-        let (enqueued, published) = match self {
-            Self::Enqueue(runs) => (runs.as_slice(), &[][..]),
-            Self::Publish(events) => (&[][..], events.as_slice()),
-            _ => (&[][..], &[][..]),
-        };
-        enqueued.iter().chain(published.iter().flat_map(|event| &event.runs))
+        let enqueued = if let Self::Enqueue(runs) = self { runs.as_slice() } else { &[] };
+        enqueued.iter().chain(self.events().iter().flat_map(|event| &event.runs))
     }
 
     async fn put(self, store: &dyn Store, now: Timestamp) -> Result<Reply, StoreError> {
         Ok(match self {
             Self::Enqueue(runs) => Reply::Enqueued(store.enqueue(runs, now).await?),
             Self::Publish(events) => Reply::Published(store.publish(events, now).await?),
+            Self::Deliver(delivery) => Reply::Received(store.receive(*delivery, now).await?),
             Self::Cancel(run, reason) => Reply::Changed(store.cancel(run, reason, now).await?),
             Self::Requeue(run, due) => Reply::Changed(store.requeue(run, ATTEMPTS_ANEW, due, None, now).await?),
             Self::CancelMany(filter, reason) => Reply::Bulk(store.cancel_many(filter, reason, false, now).await?),
@@ -101,7 +110,7 @@ impl Ask {
             Self::ControlQueue(name, change) => Reply::Queue(store.control_queue(name, change, now).await?),
             Self::Forget(_, what) => Reply::Forgotten(store.forget(what, false).await?),
             Self::ControlJob(job, paused) => Reply::Job(store.control_job(job, paused).await?),
-            Self::Late(lease, entries) => match store.finish(lease, entries, now).await {
+            Self::Late(lease, entries, told) => match store.finish(lease, entries, told, now).await {
                 Err(RecordError::Store(error)) => return Err(error),
                 answer => Reply::Late(answer),
             },
@@ -114,6 +123,7 @@ impl Ask {
         match (self, reply) {
             (Self::Enqueue(runs), Reply::Enqueued(answers)) => judge_enqueue(runs, answers, watch, findings),
             (Self::Publish(events), Reply::Published(answers)) => judge_publish(events, answers, durable, findings),
+            (Self::Deliver(new), Reply::Received(answer)) => judge_received(new, answer, durable, findings),
             (Self::Cancel(run, reason), Reply::Changed(Some(Ok(head)))) => {
                 judge_change(*run, head, watch, findings, |kind| tells_cancel(kind, reason));
             }
@@ -138,7 +148,7 @@ impl Ask {
                 let kept = durable.orders.get(&order.id).is_some_and(|kept| kept.revision >= order.revision);
                 findings.require(kept, || format!("order {} was acknowledged and is not durable", order.id));
             }
-            (Self::Late(lease, _), Reply::Late(answer)) => {
+            (Self::Late(lease, ..), Reply::Late(answer)) => {
                 let is_lost = matches!(answer, Err(RecordError::LeaseLost(_)));
                 findings.require(is_lost, || format!("an end under the lost lease {lease:?} was taken: {answer:?}"));
             }
@@ -296,22 +306,50 @@ fn is_of(run: &NewRun, kept: &jobmill_core::journal::Enqueued, since: Timestamp)
 fn judge_publish(events: &[NewEvent], answers: &[Published], durable: &Truth, findings: &Findings) {
     findings.require(events.len() == answers.len(), || format!("{} events, {} answers", events.len(), answers.len()));
     for (event, answer) in events.iter().zip(answers) {
-        let id = &event.reference.id;
+        let (own, key) = (&event.reference, answer.key);
         let of_event = |told: &Told| {
-            told.enqueued().and_then(|kept| kept.event.as_ref()).is_some_and(|reference| reference.id == *id)
+            told.enqueued().and_then(|kept| kept.event.as_ref()).is_some_and(|reference| reference.key == key)
         };
-        // A run that waits for quiet, or that holds a key, answers for events beside its own.
+        // A run that waits for quiet, or that holds a key, answers for events beside its own; so does one of another name of
+        // the same id.
         let may_join = |run: &NewRun| run.flow.debounce.is_some() || run.unique_key.is_some();
-        let joins = answer.replayed || event.runs.iter().any(may_join);
+        let joins = answer.replayed || own.has_given_id() || event.runs.iter().any(may_join);
         let there = answer.runs.iter().all(|run| told_or_pruned(*run, durable, |told| joins || of_event(told)));
-        let gone = durable.pruned_events.contains(id) || answer.runs.iter().any(|run| durable.pruned.contains(run));
-        findings.require(there && (durable.events.contains_key(id) || gone), || {
-            format!("the event {id} was acknowledged and is not durable")
+        let known = durable.happenings.events.get(&key);
+        let is_pruned = durable.happenings.pruned_events.contains(&key);
+        let gone = is_pruned || answer.runs.iter().any(|run| durable.pruned.contains(run));
+        findings.require(there && (known.is_some() || gone), || {
+            format!("the event {} was acknowledged as {key} and is not durable", own.id)
         });
+        let is_it = if answer.replayed {
+            known.is_none_or(|it| own.key == key || (&it.reference.id, &it.reference.name) == (&own.id, &own.name))
+        } else {
+            own.key == key
+        };
+        findings.require(is_it && answer.id == own.id, || format!("{own:?} was answered {answer:?}"));
         if !answer.replayed {
-            let started = |run: &NewRun| answer.runs.contains(&run.id) || may_join(run);
+            let of_job = |run: &NewRun| {
+                let is_of = |told: &Told| told.enqueued().is_some_and(|kept| kept.job == run.job);
+                own.has_given_id() && answer.runs.iter().any(|it| told_or_pruned(*it, durable, is_of))
+            };
+            let started = |run: &NewRun| answer.runs.contains(&run.id) || may_join(run) || of_job(run);
             let is_all = event.runs.iter().all(started) && answer.runs.len() <= event.runs.len();
-            findings.require(is_all, || format!("the event {id} started {:?}", answer.runs));
+            findings.require(is_all, || format!("the event {} started {:?}", own.id, answer.runs));
         }
     }
+}
+
+fn judge_received(new: &NewDelivery, answer: &Received, durable: &Truth, findings: &Findings) {
+    let happenings = &durable.happenings;
+    let kept = happenings.deliveries.get(&answer.id);
+    let is_its =
+        kept.is_some_and(|kept| (&kept.endpoint, &kept.sender_id) == (&new.delivery.endpoint, &new.delivery.sender_id));
+    let is_pruned = happenings.pruned_deliveries.contains(&answer.id);
+    let is_own = answer.is_repeat || answer.id == new.delivery.id;
+    findings.require(is_own && (is_its || is_pruned), || {
+        format!("{:?} was acknowledged with {answer:?} and is not durable", new.delivery)
+    });
+    let there = answer.runs.iter().all(|run| told_or_pruned(*run, durable, |_| true));
+    findings
+        .require(there, || format!("{:?} was acknowledged with {answer:?}, and not all of it is there", new.delivery));
 }

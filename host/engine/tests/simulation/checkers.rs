@@ -9,10 +9,11 @@ use futures::future::BoxFuture;
 use jobmill_core::journal::EntryKind;
 use jobmill_core::{Clock as _, Run, RunId, RunState};
 use jobmill_store::{
-    Claimed, Counts, LeaseReference, LogStore, MemoryLog, Query, Record, RunFilter, Schedule, Store as _, StoreError,
-    portable,
+    Claimed, Counts, DeliveryFilter, EventFilter, EventRecord, LeaseReference, LogStore, MemoryLog, Query, Record,
+    RunFilter, Schedule, Store as _, StoreError, portable,
 };
 
+use crate::happenings::{Happening, Happenings};
 use crate::life::poll;
 use crate::standing::Standing;
 use crate::world::World;
@@ -128,14 +129,10 @@ impl World {
     pub(crate) fn check_all(&self) {
         let Some(life) = &self.life else { return };
         let store: &dyn Query = &**life.store();
-        let (told, orders, events): (BTreeSet<RunId>, Vec<_>, Vec<_>) = {
+        let (told, orders, happenings): (BTreeSet<RunId>, Vec<_>, _) = {
             let watch = self.log.watch();
             let truth = &watch.durable;
-            (
-                truth.runs.keys().copied().collect(),
-                truth.orders.values().cloned().collect(),
-                truth.events.keys().cloned().collect(),
-            )
+            (truth.runs.keys().copied().collect(), truth.orders.values().cloned().collect(), truth.happenings.clone())
         };
         let page = Self::now(store.runs(&RunFilter::default(), None, 100_000, self.clock.now()));
         let read = page.map(|page| page.items.into_iter().map(|run| run.head.id).collect::<BTreeSet<_>>());
@@ -145,11 +142,39 @@ impl World {
         }
         let book = Self::now(store.orders(None, 1_000)).map(|page| page.items);
         self.findings.require(book.as_ref() == Ok(&orders), || format!("the orders are {book:?}, not {orders:?}"));
-        for event in events {
-            let there = matches!(Self::now(store.event(&event)), Ok(Some(_)));
-            self.findings.require(there, || format!("the event {event} is gone after a start"));
-        }
+        self.check_happenings(&happenings);
         self.check_counts();
+    }
+
+    /// Events and deliveries are there, as they are on record, and no others.
+    fn check_happenings(&self, told: &Happenings) {
+        let Some(life) = &self.life else { return };
+        let store: &dyn Query = &**life.store();
+        let listed = Self::now(store.events(&EventFilter::default(), None, 100_000)).map(|page| page.items);
+        let listed: Vec<_> = listed.unwrap_or_default().into_iter().rev().collect();
+        let is_so = |(event, read): (&Happening, &EventRecord)| {
+            let is_own = event.alone.as_ref().is_none_or(|(data, _)| *data == read.data);
+            is_own
+                && event.reference == read.reference
+                && event.runs() == read.runs
+                && event.received_at == read.received_at
+        };
+        let all = listed.len() == told.events.len() && told.events.values().zip(&listed).all(is_so);
+        self.findings.require(all, || {
+            let count = (told.events.len(), listed.len());
+            let other = told.events.values().zip(&listed).find(|pair| !is_so(*pair));
+            let other = other.map(|(event, read)| (event.reference.clone(), event.runs(), read.clone()));
+            format!("after a start there are other events than were told: {count:?}, {other:?}")
+        });
+        for (id, delivery) in &told.deliveries {
+            let read = Self::now(store.delivery(*id));
+            self.findings.require(read.as_ref() == Ok(&Some(delivery.clone())), || {
+                format!("{delivery:?} is read as {read:?} after a start")
+            });
+        }
+        let listed =
+            Self::now(store.deliveries(&DeliveryFilter::default(), None, 100_000)).map(|page| page.items.len());
+        self.findings.require(listed == Ok(told.deliveries.len()), || format!("{listed:?} deliveries after a start"));
     }
 
     /// What is exported is everything, as it is on record.
@@ -216,12 +241,14 @@ impl World {
         self.findings.require(rows == imported, || format!("another store shows {imported:?}, and not {rows:?}"));
     }
 
-    /// What a store shows of runs and schedules.
-    fn rows(&self, store: &dyn Query) -> (Vec<Run>, Counts, Vec<Schedule>) {
+    /// What a store shows of runs, events and schedules.
+    fn rows(&self, store: &dyn Query) -> (Vec<Run>, Counts, Vec<Schedule>, Vec<EventRecord>) {
         let now = self.clock.now();
+        let events = Self::now(store.events(&EventFilter::default(), None, 100_000)).map(|page| page.items);
         let runs = Self::now(store.runs(&RunFilter::default(), None, 100_000, now)).map(|page| page.items);
         let counts = Self::now(store.counts(None, now));
-        (runs.unwrap_or_default(), counts.unwrap_or_default(), Self::now(store.schedules()).unwrap_or_default())
+        let schedules = Self::now(store.schedules()).unwrap_or_default();
+        (runs.unwrap_or_default(), counts.unwrap_or_default(), schedules, events.unwrap_or_default())
     }
 
     /// Something goes on for ever.

@@ -3,21 +3,22 @@
 
 use std::time::Duration;
 
-use jobmill_core::journal::{EntryKind, EventReference, Finished};
+use jobmill_core::journal::{EntryKind, Finished};
 use jobmill_core::order::{Money, Order, OrderStatus};
 use jobmill_core::run::AttemptOutcome;
-use jobmill_core::{Clock as _, JobId, Json, RunId, RunState, Timestamp};
-use jobmill_store::{Control, DeadFilter, Forget, NewEvent, NewRun, Pause, QueueChange, Retention, RunFilter, RunFlow};
+use jobmill_core::{Clock as _, EventKey, Json, RunId, RunState, Timestamp};
+use jobmill_store::{Control, DeadFilter, Forget, NewRun, Pause, QueueChange, Retention, RunFilter, RunFlow};
 
+use crate::arrivals::telling;
 use crate::asks::{Ask, Client};
 use crate::forgets::Cut;
-use crate::policies::{Kind, event_name, pointer};
+use crate::policies::{Kind, pointer};
 use crate::scenario::Scenario;
 use crate::script::{ORDERS, READERS, document, payload, reader};
 use crate::world::World;
 
 /// Runs of one seed: enough to meet each other, few enough to look at.
-const RUNS_MAX: usize = 250;
+pub(crate) const RUNS_MAX: usize = 250;
 /// Where anything is: one in so many requests comes with one to forget something.
 const FORGETS: u64 = 25;
 
@@ -42,6 +43,9 @@ impl World {
         }
         if self.scenario.policies.has(Kind::Operators) && self.control.one_in(5) {
             let ask = self.control();
+            self.put(ask);
+        }
+        if let Some(ask) = self.arrive() {
             self.put(ask);
         }
         if self.scenario.forgets && self.besides.one_in(FORGETS) {
@@ -97,10 +101,9 @@ impl World {
         let Some(life) = self.life.as_ref().filter(|life| life.is_serving()) else { return };
         self.findings.note(|| format!("asks {ask:?}"));
         self.log.watch().bounds.extend(ask.runs().map(|run| (run.id, run.flow.waiting)));
-        if let Ask::Publish(events) = &ask {
-            let cancels = events.iter().map(|event| (event.reference.id.clone(), event.cancels.clone()));
-            self.log.watch().cancels.extend(cancels);
-        }
+        let events = ask.events().iter();
+        let cancels = events.map(|event| (event.reference.key, (event.reference.clone(), event.cancels.clone())));
+        self.log.watch().cancels.extend(cancels);
         if let Ask::Forget(number, what) = &ask {
             self.log.watch().forgets(*number, what);
         }
@@ -136,7 +139,7 @@ impl World {
         RunId::generate(self.clock.now(), &*self.entropy())
     }
 
-    fn new_run(&self) -> NewRun {
+    pub(crate) fn new_run(&self) -> NewRun {
         let job = self.chance.below(self.scenario.jobs);
         let unique_key = self.chance.one_in(3).then(|| format!("key-{}", self.chance.below(self.scenario.names)));
         let idempotency_key = self.chance.one_in(6).then(|| format!("once-{}", self.chance.below(self.scenario.names)));
@@ -162,7 +165,7 @@ impl World {
     }
 
     /// The same request as the version of the job that is loaded, or was, makes it.
-    fn controlled(&self, run: NewRun, job: u64, plan: u64) -> NewRun {
+    pub(crate) fn controlled(&self, run: NewRun, job: u64, plan: u64) -> NewRun {
         let version = self.versions.get(&job).copied().flatten().unwrap_or(0);
         let (described, _) = &*self.scenario.described(job, version);
         self.scenario.policies.controlled(run, &document(plan), described, self.clock.now())
@@ -171,34 +174,8 @@ impl World {
     fn publish(&self) -> Ask {
         let events = (0..=self.chance.below(2)).map(|_| {
             let number = self.chance.below(self.scenario.names);
-            let name = number % 4;
             let plan = number * 7 + 1;
-            let data = payload(plan);
-            let jobs: Vec<JobId> = (0..self.scenario.jobs).map(Scenario::job).collect();
-            let listening = (0..self.scenario.jobs).filter(|job| Scenario::listens(*job, name));
-            let runs = listening.map(|job| {
-                let run = NewRun {
-                    job: Scenario::job(job),
-                    payload: data.clone(),
-                    max_attempts: Scenario::retries(job) + 1,
-                    unique_key: None,
-                    idempotency_key: None,
-                    request_digest: None,
-                    ..self.new_run()
-                };
-                self.controlled(run, job, plan)
-            });
-            let reference = EventReference {
-                id: format!("event-{number}").parse().expect("an event id"),
-                name: event_name(number),
-                ts: self.clock.now(),
-            };
-            NewEvent {
-                reference,
-                runs: runs.collect(),
-                data: data.clone(),
-                cancels: self.scenario.policies.cancels(&jobs, &event_name(number), plan),
-            }
+            self.event(number, plan, payload(plan))
         });
         Ask::Publish(events.collect())
     }
@@ -244,7 +221,8 @@ impl World {
 
     fn retention(&self) -> Retention {
         let age = |one_in| self.chance.one_in(one_in).then(|| Duration::from_hours(self.chance.below(30)));
-        Retention { completed: Some(Duration::ZERO), cancelled: age(2), dead: age(2), mail: None }
+        let deliveries = self.scenario.arrivals.map(|_| Duration::ZERO);
+        Retention { completed: Some(Duration::ZERO), cancelled: age(2), dead: age(2), mail: None, deliveries }
     }
 
     fn order(&self) -> Order {
@@ -283,7 +261,13 @@ impl World {
                 log: Vec::new(),
                 log_dropped: 0,
             };
-            self.put(Ask::Late(lease, vec![EntryKind::Finished(Box::new(finished))]));
+            let (chance, now) = (&self.arrivals, self.clock.now());
+            let told = self
+                .scenario
+                .arrivals
+                .map(|_| telling(lease.run, chance.below(100), EventKey::generate(now, chance), now, Vec::new()));
+            let end = vec![EntryKind::Finished(Box::new(finished))];
+            self.put(Ask::Late(lease, end, told.into_iter().collect()));
         }
     }
 }
@@ -296,6 +280,6 @@ fn resumes(control: &Control) -> Option<Ask> {
             control.paused.is_some().then(|| Ask::ControlQueue(name.clone(), change))
         }
         Control::Job { job, control } => control.paused.is_some().then(|| Ask::ControlJob(job.clone(), None)),
-        Control::Schedule(_) | Control::Suppression(_) | Control::SuppressionLifted(_) => None,
+        Control::Schedule(_) | Control::Suppression(_) | Control::SuppressionLifted(_) | Control::Token(_) => None,
     }
 }

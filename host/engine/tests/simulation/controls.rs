@@ -33,7 +33,7 @@ impl Controls {
         match self.now(key)? {
             Control::Queue { control, .. } => control.paused.as_ref(),
             Control::Job { control, .. } => control.paused.as_ref(),
-            Control::Schedule(_) | Control::Suppression(_) | Control::SuppressionLifted(_) => None,
+            Control::Schedule(_) | Control::Suppression(_) | Control::SuppressionLifted(_) | Control::Token(_) => None,
         }
     }
 

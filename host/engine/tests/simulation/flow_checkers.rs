@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jobmill_core::journal::{Enqueued, EntryKind, Started};
-use jobmill_core::{Clock as _, EventId, JobId, RunId, Timestamp};
+use jobmill_core::{Clock as _, EventKey, JobId, RunId, Timestamp};
 use jobmill_store::{Control, Page, Query, Record, WaitingBounds, WaitingCause};
 
 use crate::findings::Findings;
@@ -109,23 +109,23 @@ impl Watch {
 
     /// What an event takes back does not wait any more once the event is on record.
     fn check_cancels(&self, group: &[Record], findings: &Findings) {
-        let events: BTreeSet<&EventId> = group
+        let events: BTreeSet<EventKey> = group
             .iter()
             .filter_map(|record| match record {
-                Record::Event { reference, .. } => Some(&reference.id),
+                Record::Event { reference, .. } => Some(reference.key),
                 Record::Journal { run, entries, .. } if !self.written.runs.contains_key(run) => {
                     let EntryKind::Enqueued(enqueued) = &entries.first()?.kind else { return None };
-                    enqueued.event.as_ref().map(|event| &event.id)
+                    enqueued.event.as_ref().map(|event| event.key)
                 }
                 _ => None,
             })
-            .filter(|event| !self.written.events.contains_key(*event))
+            .filter(|event| !self.written.happenings.events.contains_key(event))
             .collect();
         for record in group {
             self.check_taken_back(record, findings);
         }
         for event in events {
-            let marks = self.cancels.get(event).map_or(&[][..], Vec::as_slice);
+            let marks = self.cancels.get(&event).map_or(&[][..], |(_, marks)| marks.as_slice());
             let is_marked = |told: &Told| {
                 let terms = told.enqueued().and_then(|enqueued| enqueued.terms.as_ref());
                 terms.is_some_and(|terms| terms.marks.iter().any(|mark| marks.contains(mark)))
@@ -164,10 +164,10 @@ impl Watch {
         for entry in entries {
             let EntryKind::Cancelled { reason } = &entry.kind else { continue };
             let Some(rest) = reason.strip_prefix("event ") else { continue };
-            let is_by = |event: &EventId| rest.contains(&format!("({event})"));
-            let marks = self.cancels.iter().find(|(event, _)| is_by(event)).map(|(_, marks)| marks);
-            let is_meant =
-                marks.zip(terms).is_some_and(|(marks, terms)| terms.marks.iter().any(|it| marks.contains(it)));
+            let by =
+                self.cancels.values().filter(|(event, _)| rest.starts_with(&format!("{} ({})", event.name, event.id)));
+            let mut marks = by.flat_map(|(_, marks)| marks);
+            let is_meant = terms.is_some_and(|terms| marks.any(|mark| terms.marks.contains(mark)));
             findings.require(is_meant, || format!("{run} was cancelled, as {reason}, and has no mark of it"));
         }
     }
@@ -226,6 +226,7 @@ impl World {
                 Control::Schedule(schedule) => schedules.contains(schedule),
                 Control::Suppression(suppression) => suppressions.items.contains(suppression),
                 Control::SuppressionLifted(digest) => suppressions.items.iter().all(|it| it.digest != *digest),
+                Control::Token(token) => Self::now(store.tokens()).is_ok_and(|tokens| tokens.contains(token)),
             };
             self.findings.require(is_kept, || format!("{control:?} was forgotten over a start"));
         }

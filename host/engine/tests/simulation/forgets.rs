@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jobmill_core::delivery::Delivery;
 use jobmill_core::journal::EntryKind;
 use jobmill_core::order::Order;
-use jobmill_core::{EventId, Json, RunId, RunState, Timestamp, limits};
+use jobmill_core::{DeliveryId, EventKey, Json, RunId, RunState, Timestamp, limits};
 use jobmill_store::{Control, Forget, Forgotten, Log, Place, Record};
 
 use crate::findings::Findings;
@@ -21,9 +22,8 @@ pub(crate) struct Forgetting {
     /// Of these, such as took in another payload since.
     changed: BTreeSet<RunId>,
     /// Events with a record of their own.
-    events: BTreeSet<EventId>,
-    /// Of these, such as were published again since.
-    republished: BTreeSet<EventId>,
+    events: BTreeSet<EventKey>,
+    deliveries: BTreeSet<DeliveryId>,
     orders: BTreeSet<String>,
     /// Orders that somebody gave a customer since.
     reordered: BTreeSet<String>,
@@ -67,6 +67,10 @@ fn is_in_run(told: &Told, what: &Forget) -> bool {
     is_in_payload || (what.email.is_some() && in_journal())
 }
 
+fn is_in_delivery(delivery: &Delivery, what: &Forget) -> bool {
+    Json::parse(&delivery.body).is_ok_and(|document| is_in_document(&document, what))
+}
+
 fn is_in_order(order: &Order, what: &Forget) -> bool {
     has_address(&order.customer_email, what)
 }
@@ -87,7 +91,7 @@ impl Forgetting {
             runs: BTreeMap::new(),
             changed: BTreeSet::new(),
             events: BTreeSet::new(),
-            republished: BTreeSet::new(),
+            deliveries: BTreeSet::new(),
             orders: BTreeSet::new(),
             reordered: BTreeSet::new(),
             expected: Forgotten::default(),
@@ -100,14 +104,15 @@ impl Forgetting {
             }
             it.runs.insert(*run, (mails_of(&told), told.standing.state == RunState::Dead));
         }
-        for (event, (data, _)) in &watch.durable.alone {
-            if is_in_document(data, &it.what) {
-                it.events.insert(event.clone());
-            }
-        }
+        let happenings = &watch.durable.happenings;
+        let alone = happenings.events.iter().filter_map(|(key, event)| Some((key, event.alone.as_ref()?)));
+        it.events.extend(alone.filter(|(_, (data, _))| is_in_document(data, &it.what)).map(|(key, _)| *key));
+        let deliveries = happenings.deliveries.values().filter(|delivery| is_in_delivery(delivery, &it.what));
+        it.deliveries.extend(deliveries.map(|delivery| delivery.id));
         let orders = watch.durable.orders.values().filter(|order| is_in_order(order, &it.what));
         it.orders.extend(orders.map(|order| order.id.clone()));
         it.expected.events = it.events.len();
+        it.expected.deliveries = it.deliveries.len();
         it.expected.orders = it.orders.len();
         it
     }
@@ -136,10 +141,8 @@ impl Forgetting {
     fn is_left(&self, record: &Record, answer: &Forgotten) -> bool {
         match record {
             Record::Journal { run, .. } => self.is_to_go(*run) && !answer.running.contains(run),
-            Record::Event { reference, data, .. } => {
-                let is_to_go = self.events.contains(&reference.id) && !self.republished.contains(&reference.id);
-                is_to_go && is_in_document(data, &self.what)
-            }
+            Record::Event { reference, .. } => self.events.contains(&reference.key),
+            Record::Delivery(delivery) => self.deliveries.contains(&delivery.id),
             Record::Order(order) => {
                 self.orders.contains(&order.id) && !self.reordered.contains(&order.id) && is_in_order(order, &self.what)
             }
@@ -179,18 +182,24 @@ impl Watch {
                     }
                 }
                 Record::PrunedEvents { events } => {
-                    for (event, (data, at)) in events.iter().filter_map(|id| Some((id, self.written.alone.get(id)?))) {
+                    let known = events.iter().filter_map(|key| self.written.happenings.events.get(key));
+                    for (event, (data, _)) in known.filter_map(|event| Some((event, event.alone.as_ref()?))) {
+                        let (key, at) = (event.reference.key, event.received_at);
                         let is_forgotten = self.are_forgetting(|what| is_in_document(data, what));
-                        findings.require(is_forgotten || is_old(Some(*at)), || {
-                            format!("the event {event} was pruned, and it came at {at}")
+                        findings.require(is_forgotten || is_old(Some(at)), || {
+                            format!("the event {key} was pruned, and it came at {at}")
                         });
                     }
                 }
-                Record::Order(order) => self.check_customer(order, findings),
-                Record::Event { reference, .. } if !self.written.alone.contains_key(&reference.id) => {
-                    let forgetting = self.forgetting.values_mut().filter(|it| it.events.contains(&reference.id));
-                    forgetting.for_each(|it| _ = it.republished.insert(reference.id.clone()));
+                Record::PrunedDeliveries { deliveries } => {
+                    let known = deliveries.iter().filter_map(|id| self.written.happenings.deliveries.get(id));
+                    for delivery in known {
+                        let is_forgotten = self.are_forgetting(|what| is_in_delivery(delivery, what));
+                        let is_old = delivery.received_at.after(limits::DELIVERY_WINDOW) <= now;
+                        findings.require(is_forgotten || is_old, || format!("{delivery:?} was pruned at {now}"));
+                    }
                 }
+                Record::Order(order) => self.check_customer(order, findings),
                 Record::Journal { run, first: 0, entries } => {
                     let told = self.written.runs.get(run);
                     let is_changed = told.is_some_and(|told| told.journal.first() != entries.first());
@@ -263,7 +272,8 @@ impl Watch {
 
     /// The log is to be written anew with these records: with everything that is, and nothing else.
     pub(crate) fn check_rewrite(&self, records: &[Record], findings: &Findings) {
-        let (mut runs, mut events, mut orders) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut runs, mut orders) = (BTreeSet::new(), BTreeSet::new());
+        let (mut events, mut deliveries) = (BTreeSet::new(), BTreeMap::new());
         let mut controls: Vec<&Control> = Vec::new();
         for record in records {
             match record {
@@ -274,7 +284,8 @@ impl Watch {
                     });
                     runs.insert(*run);
                 }
-                Record::Event { reference, .. } => _ = events.insert(&reference.id),
+                Record::Event { reference, .. } => _ = events.insert(reference.key),
+                Record::Delivery(delivery) => _ = deliveries.insert(delivery.id, delivery.clone()),
                 Record::Order(order) => _ = orders.insert(&order.id),
                 Record::Control(control) => controls.push(control),
                 _ => {}
@@ -284,8 +295,14 @@ impl Watch {
             let missing = self.written.runs.keys().find(|run| !runs.contains(run));
             format!("the log is written anew with {} runs of {}: {missing:?}", runs.len(), self.written.runs.len())
         });
-        findings
-            .require(self.written.alone.keys().eq(events), || "the log is written anew with other events".to_owned());
+        let happenings = &self.written.happenings;
+        let alone = happenings.events.values().filter(|event| event.alone.is_some());
+        findings.require(alone.map(|event| event.reference.key).eq(events), || {
+            "the log is written anew with other events".to_owned()
+        });
+        findings.require(happenings.deliveries == deliveries, || {
+            "the log is written anew with other deliveries".to_owned()
+        });
         findings
             .require(self.written.orders.keys().eq(orders), || "the log is written anew with other orders".to_owned());
         let is_kept = |control: &Control| controls.contains(&control);

@@ -4,6 +4,7 @@
 //! `SEED=7 cargo test -p jobmill-engine --test simulation replay -- --nocapture` shows one seed step by step, and
 //! `SEEDS=20000 cargo test -p jobmill-engine --test simulation every_promise` looks longer than the tests do.
 
+mod arrivals;
 mod asks;
 mod chance;
 mod checkers;
@@ -16,6 +17,7 @@ mod findings;
 mod flow_checkers;
 mod flow_model;
 mod forgets;
+mod happenings;
 mod life;
 mod planted;
 mod planted_store;

@@ -78,12 +78,18 @@ pub(crate) enum Plant {
     RememberedMails,
     /// Randomness begins anew with each process.
     RepeatedEntropy,
+    /// The store publishes the event of a delivery in one commit and keeps the delivery in the next.
+    SplitDeliveries,
+    /// The store remembers no id for any time.
+    NoWindows,
+    /// The store tells of an end that it did not take.
+    UntrueEnds,
     /// The shell has a bug.
     Shell(Flaw),
 }
 
 impl Plant {
-    pub(crate) const ALL: [Self; 37] = [
+    pub(crate) const ALL: [Self; 40] = [
         Self::UnsyncedLog,
         Self::TornGroups,
         Self::NoNotes,
@@ -116,6 +122,9 @@ impl Plant {
         Self::LossyRewrite,
         Self::RememberedMails,
         Self::RepeatedEntropy,
+        Self::SplitDeliveries,
+        Self::NoWindows,
+        Self::UntrueEnds,
         Self::Shell(Flaw::Deaf),
         Self::Shell(Flaw::Silent),
         Self::Shell(Flaw::Unmoved),

@@ -5,18 +5,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jobmill_core::delivery::{Delivery, DeliveryOutcome};
 use jobmill_core::journal::EntryKind;
 use jobmill_core::mail::{DoubtfulMail, InDoubtChoice, MailStatus};
 use jobmill_core::order::Order;
 use jobmill_core::suppression::Suppression;
+use jobmill_core::token::Token;
 use jobmill_core::transition::Refused;
-use jobmill_core::{EventId, JobId, MailId, Run, RunHead, RunId, Timestamp};
+use jobmill_core::{DeliveryId, EventId, EventKey, JobId, MailId, Run, RunHead, RunId, Timestamp, TokenId};
 use jobmill_store::{
-    BulkOutcome, Change, Claim, Claimed, Counts, Cursor, DeadFilter, DeadGroup, Doubts, Enqueued, EventRecord, Export,
-    Firing, Forget, Forgotten, JobControl, JobFlowView, LeaseReference, LogStore, MailFilter, MailSummary, MailView,
-    NewEvent, NewRun, NotReleased, Page, Pause, Pruned, Published, Query, QueueChange, QueueControl, QueueView, Record,
-    RecordError, Release, Retention, Room, Rules, RunFilter, RunRecord, Schedule, Settlement, Store, StoreError,
-    Suppressed, SuppressionCursor, WaitingBounds, WaitingFor,
+    BulkOutcome, Change, Claim, Claimed, Counts, Cursor, DeadFilter, DeadGroup, DeliveryFilter, DeliverySummary,
+    Doubts, Enqueued, EventFilter, EventRecord, Export, Firing, Forget, Forgotten, JobControl, JobFlowView,
+    LeaseReference, LogStore, MailFilter, MailSummary, MailView, NewDelivery, NewEvent, NewRun, NotReleased, Page,
+    Pause, Pruned, Published, Query, QueueChange, QueueControl, QueueView, Received, Record, RecordError, Release,
+    Retention, Room, Rules, RunFilter, RunRecord, Schedule, Settlement, Store, StoreError, Suppressed,
+    SuppressionCursor, WaitingBounds, WaitingFor,
 };
 use tokio::sync::broadcast;
 
@@ -92,8 +95,36 @@ impl Store for PlantedStore {
             if self.has(Plant::UnheardCancels) {
                 event.cancels.clear();
             }
+            if self.has(Plant::NoWindows) {
+                event.id_window = Duration::ZERO;
+            }
         }
         self.store.publish(events, now).await
+    }
+
+    async fn receive(&self, mut delivery: NewDelivery, now: Timestamp) -> Result<Received, StoreError> {
+        if self.has(Plant::SplitDeliveries)
+            && let Some(event) = delivery.event.take()
+        {
+            delivery.delivery.outcome = DeliveryOutcome::Published { event: event.reference.key };
+            self.store.publish(vec![event], now).await?;
+        }
+        if self.has(Plant::NoWindows) {
+            delivery.window = Duration::ZERO;
+        }
+        self.store.receive(delivery, now).await
+    }
+
+    async fn put_token(&self, token: Token) -> Result<(), StoreError> {
+        self.store.put_token(token).await
+    }
+
+    async fn revoke_token(&self, id: TokenId, now: Timestamp) -> Result<Option<Token>, StoreError> {
+        self.store.revoke_token(id, now).await
+    }
+
+    async fn touch_token(&self, id: TokenId, now: Timestamp) -> Result<(), StoreError> {
+        self.store.touch_token(id, now).await
     }
 
     async fn claim(&self, room: Room, now: Timestamp) -> Result<Claim, StoreError> {
@@ -159,13 +190,20 @@ impl Store for PlantedStore {
         &self,
         lease: LeaseReference,
         entries: Vec<EntryKind>,
+        told: Vec<NewEvent>,
         now: Timestamp,
     ) -> Result<RunHead, RecordError> {
-        let finished = self.store.finish(lease, self.twisted(entries.clone()), now).await;
-        if self.has(Plant::IgnoredLeases) && matches!(finished, Err(RecordError::LeaseLost(_))) {
+        let finished = self.store.finish(lease, self.twisted(entries.clone()), told.clone(), now).await;
+        if !matches!(finished, Err(RecordError::LeaseLost(_))) {
+            return finished;
+        }
+        if self.has(Plant::UntrueEnds) {
+            self.store.publish(told.clone(), now).await?;
+        }
+        if self.has(Plant::IgnoredLeases) {
             let record = self.store.run(lease.run).await?;
             let current = record.map_or(0, |record| record.run.head.lease);
-            return self.store.finish(LeaseReference { token: current, ..lease }, entries, now).await;
+            return self.store.finish(LeaseReference { token: current, ..lease }, entries, told, now).await;
         }
         finished
     }
@@ -293,6 +331,36 @@ impl Query for PlantedStore {
 
     async fn event(&self, id: &EventId) -> Result<Option<EventRecord>, StoreError> {
         self.store.event(id).await
+    }
+
+    async fn event_by_key(&self, key: EventKey) -> Result<Option<EventRecord>, StoreError> {
+        self.store.event_by_key(key).await
+    }
+
+    async fn events(
+        &self,
+        filter: &EventFilter,
+        after: Option<EventKey>,
+        limit: usize,
+    ) -> Result<Page<EventRecord, EventKey>, StoreError> {
+        self.store.events(filter, after, limit).await
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
+        self.store.delivery(id).await
+    }
+
+    async fn deliveries(
+        &self,
+        filter: &DeliveryFilter,
+        after: Option<DeliveryId>,
+        limit: usize,
+    ) -> Result<Page<DeliverySummary, DeliveryId>, StoreError> {
+        self.store.deliveries(filter, after, limit).await
+    }
+
+    async fn tokens(&self) -> Result<Arc<[Token]>, StoreError> {
+        self.store.tokens().await
     }
 
     async fn dead_groups(&self) -> Result<Vec<DeadGroup>, StoreError> {

@@ -69,7 +69,7 @@ pub(crate) struct Policies {
 }
 
 /// Events have so many names.
-const EVENT_NAMES: u64 = 4;
+pub(crate) const EVENT_NAMES: u64 = 4;
 
 impl Policies {
     /// Each kind is off in half of the seeds, and all of them in every third.

@@ -11,6 +11,7 @@ use jobmill_core::{Backoff, Job, JobId, Timestamp, Version};
 use jobmill_engine::LoadedJob;
 use jobmill_engine::timetable::crons_of;
 
+use crate::arrivals::Arrivals;
 use crate::chance::Chance;
 use crate::crons::Crons;
 use crate::life::Jobs;
@@ -101,6 +102,8 @@ pub(crate) struct Scenario {
     pub(crate) crons: Option<Crons>,
     /// Values and addresses are forgotten.
     pub(crate) forgets: bool,
+    /// Ids come again, deliveries come, and ends are told, where they do.
+    pub(crate) arrivals: Option<Arrivals>,
     /// What was made of the versions of the jobs so far: an expression takes long to read.
     described: Arc<Mutex<BTreeMap<(u64, u64), Described>>>,
 }
@@ -109,7 +112,7 @@ pub(crate) struct Scenario {
 pub(crate) type Described = Arc<(Job, Vec<CronExpression>)>;
 
 impl Scenario {
-    pub(crate) fn draw(chance: &Chance, policies: Policies, besides: &Chance) -> Self {
+    pub(crate) fn draw(chance: &Chance, policies: Policies, besides: &Chance, arrivals: &Chance) -> Self {
         let faults = Fault::ALL.into_iter().filter(|_| chance.one_in(2)).collect();
         // Commits are slow in some seeds: much is under way at once.
         let commit = if chance.one_in(3) { 1 + chance.below(2) } else { 6 + chance.below(14) };
@@ -133,6 +136,7 @@ impl Scenario {
             policies,
             crons: has_more.then(|| Crons::draw(besides)).filter(|_| !besides.one_in(3)),
             forgets: has_more && !besides.one_in(3),
+            arrivals: Arrivals::draw(arrivals),
             described: Arc::default(),
         }
     }

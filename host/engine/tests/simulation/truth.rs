@@ -7,11 +7,12 @@ use std::time::Duration;
 use jobmill_core::flow::UniqueStates;
 use jobmill_core::journal::{Enqueued, Entry, EntryKind};
 use jobmill_core::order::Order;
-use jobmill_core::{EventId, JobId, Json, RunId, RunState, Timestamp, limits};
+use jobmill_core::{JobId, RunId, RunState, Timestamp, limits};
 use jobmill_store::Record;
 
 use crate::controls::Controls;
 use crate::findings::Findings;
+use crate::happenings::Happenings;
 use crate::standing::Standing;
 
 /// A run as its records tell of it.
@@ -115,12 +116,8 @@ pub(crate) struct Truth {
     pub(crate) pruned: BTreeSet<RunId>,
     /// What operators said.
     pub(crate) controls: Controls,
-    /// Events with a record of their own: their data, and when they came.
-    pub(crate) alone: BTreeMap<EventId, (Json, Timestamp)>,
-    /// Events and the groups that published them.
-    pub(crate) events: BTreeMap<EventId, u64>,
-    /// Events without runs that were pruned.
-    pub(crate) pruned_events: BTreeSet<EventId>,
+    /// Events and webhook deliveries.
+    pub(crate) happenings: Happenings,
     groups: u64,
 }
 
@@ -139,21 +136,17 @@ impl Truth {
                     let expected = changed.remove(&order.id).flatten();
                     self.order(order, expected.as_ref(), findings);
                 }
-                Record::Event { reference, data, received_at, .. } => {
-                    // It may be written again.
-                    self.events.entry(reference.id.clone()).or_insert(self.groups);
-                    self.alone.insert(reference.id.clone(), (data.clone(), *received_at));
+                Record::Event { reference, data, received_at, runs } => {
+                    self.happenings.record(reference, (data, *received_at, runs), self.groups, findings);
                 }
+                Record::Delivery(delivery) => self.happenings.deliver(delivery, findings),
+                Record::PrunedDeliveries { deliveries } => self.happenings.prune_deliveries(deliveries),
                 Record::Pruned { runs } => {
                     for run in runs {
                         self.prune(*run, findings);
                     }
                 }
-                Record::PrunedEvents { events } => {
-                    self.events.retain(|event, _| !events.contains(event));
-                    self.alone.retain(|event, _| !events.contains(event));
-                    self.pruned_events.extend(events.iter().cloned());
-                }
+                Record::PrunedEvents { events } => self.happenings.prune(events, &self.runs),
                 Record::Control(control) => self.controls.take_in(control),
                 Record::MailCleared { .. } | Record::Floor { .. } => {}
             }
@@ -193,6 +186,7 @@ impl Truth {
                 None => self.begin(run, entries, Vec::new(), findings),
                 Some(told) if told.journal != entries && entries.first().is_some_and(|it| told.is_replaced_by(it)) => {
                     let Some(told) = self.runs.remove(&run) else { return };
+                    told.enqueued().into_iter().for_each(|enqueued| self.happenings.ends(run, enqueued));
                     let replaced = told.enqueues().cloned().collect();
                     self.begin(run, entries, replaced, findings);
                 }
@@ -225,10 +219,8 @@ impl Truth {
             if told.replaced.is_empty() {
                 self.check_keys(run, enqueued, begin.at, findings);
             }
-            if let Some(event) = &enqueued.event {
-                let group = *self.events.entry(event.id.clone()).or_insert(self.groups);
-                findings.require(group == self.groups, || format!("event {} was published twice", event.id));
-            }
+            let is_new = told.replaced.is_empty();
+            self.happenings.begins((run, enqueued, begin.at), is_new, &self.runs, self.groups, findings);
         }
         extend(run, &mut told, &entries[1..], findings);
         self.runs.insert(run, told);
@@ -254,12 +246,7 @@ impl Truth {
         let Some(told) = self.runs.remove(&run) else {
             return findings.report(|| format!("{run} was pruned and is not there"));
         };
-        if let Some(event) = told.enqueued().and_then(|enqueued| enqueued.event.as_ref()) {
-            let of_event = |other: &Told| other.enqueued().is_some_and(|it| it.event.as_ref() == Some(event));
-            if !self.runs.values().any(of_event) && !self.alone.contains_key(&event.id) {
-                self.events.remove(&event.id);
-            }
-        }
+        told.enqueued().into_iter().for_each(|enqueued| self.happenings.ends(run, enqueued));
         self.pruned.insert(run);
     }
 

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use jobmill_core::flow::Mark;
-use jobmill_core::journal::{Enqueued, Entry, EntryKind, Started};
-use jobmill_core::{Clock as _, EventId, RunId, RunState, Timestamp};
+use jobmill_core::journal::{Enqueued, Entry, EntryKind, EventReference, Started};
+use jobmill_core::{Clock as _, EventKey, RunId, RunState, Timestamp};
 use jobmill_store::{
     Control, JobControl, Kept, Log, LogError, LogOpener, LogReader, MemoryLog, Notes, Place, Record, Rules, Space,
     StoreError, WaitingBounds,
@@ -54,7 +55,7 @@ pub(crate) struct Watch {
     /// How many may wait, as each request said.
     pub(crate) bounds: BTreeMap<RunId, WaitingBounds>,
     /// What each event takes back.
-    pub(crate) cancels: BTreeMap<EventId, Vec<Mark>>,
+    pub(crate) cancels: BTreeMap<EventKey, (EventReference, Vec<Mark>)>,
     /// By what schedules go on.
     pub(crate) decided: Decided,
     /// Schedules that the store refused to take on when it was last asked.
@@ -68,8 +69,10 @@ pub(crate) struct Watch {
 }
 
 impl WatchedLog {
-    pub(crate) fn new(clock: SimulatedClock, findings: Findings) -> Self {
-        Self { log: MemoryLog::new(), clock, findings, watch: Arc::default() }
+    pub(crate) fn new(clock: SimulatedClock, findings: Findings, windows: (Duration, Duration)) -> Self {
+        let mut watch = Watch::default();
+        (watch.written.happenings.windows, watch.durable.happenings.windows) = (windows, windows);
+        Self { log: MemoryLog::new(), clock, findings, watch: Arc::new(Mutex::new(watch)) }
     }
 
     pub(crate) fn watch(&self) -> MutexGuard<'_, Watch> {
@@ -299,6 +302,7 @@ impl Log for Open {
         }
         watch.check_gone(group, self.watched.clock.latest(), &self.watched.findings);
         watch.check_group(group, &self.watched.findings);
+        watch.written.happenings.check_group(group, &watch.written.runs, &self.watched.findings);
         watch.check_schedules(group, self.watched.clock.latest(), &self.watched.findings);
         watch.written.take_in(group, &self.watched.findings);
         watch.unsynced.push(group.to_vec());

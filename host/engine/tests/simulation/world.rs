@@ -11,6 +11,7 @@ use jobmill_core::{Clock, Entropy, RunId};
 use jobmill_engine::executor::Executor;
 use jobmill_store::{Claimed, LeaseReference, LogOpener, LogStore, NewRun, Store, StoreError, WaitingBounds};
 
+use crate::arrivals::{Arrivals, Teller};
 use crate::asks::{Ask, Client, Reply};
 use crate::chance::Chance;
 use crate::clock::SimulatedClock;
@@ -56,6 +57,8 @@ pub(crate) struct World {
     pub(crate) control: Chance,
     /// What concerns schedules and what is to be forgotten is drawn from here.
     pub(crate) besides: Chance,
+    /// What arrives beside the usual requests is drawn from here, and every event's key.
+    pub(crate) arrivals: Chance,
     /// Requests to forget something, so far.
     pub(crate) forgets: u64,
     /// For how long schedules have not gone on.
@@ -75,6 +78,8 @@ const CONTROL: u64 = 0x000c_0472_01f1_0400;
 /// The same of schedules and of what is to be forgotten. With this number the seeds of `seeds.txt` have neither, and so draw
 /// what they drew when they failed.
 const BESIDES: u64 = 0x0000_1d1b_0000_0000;
+/// The same of what arrives: seeds that failed before there was any draw what they drew then.
+const ARRIVALS: u64 = 0xa991_7a15_3eff_3eff;
 /// Where there are schedules: after one in so many steps they go on, up to a minute passes, a component changes.
 const TENDED: u64 = 3;
 const MINUTES: u64 = 60;
@@ -86,9 +91,10 @@ impl World {
         // A row of its own, so that a seed without flow control draws what it draws without this.
         let control = Chance::new(seed ^ CONTROL);
         let besides = Chance::new(seed ^ BESIDES);
-        let scenario = Scenario::draw(&chance.fork(), Policies::draw(seed, &control), &besides);
+        let arrivals = Chance::new(seed ^ ARRIVALS);
+        let scenario = Scenario::draw(&chance.fork(), Policies::draw(seed, &control), &besides, &arrivals);
         let clock = SimulatedClock::new();
-        let log = WatchedLog::new(clock.clone(), findings.clone());
+        let log = WatchedLog::new(clock.clone(), findings.clone(), Arrivals::windows(scenario.arrivals));
         let stage = Stage::new(chance.fork(), findings.clone(), log.clone(), scenario.poison);
         let versions = (0..scenario.jobs).map(|job| (job, Some(0))).collect();
         findings.note(|| format!("seed {seed}: {scenario:?}"));
@@ -97,6 +103,7 @@ impl World {
             chance,
             control,
             besides,
+            arrivals,
             forgets: 0,
             lateness: Lateness::default(),
             clock,
@@ -193,7 +200,9 @@ impl World {
         self.handed_out.clear();
         self.clock_went_back = false;
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
-        let executor = Arc::new(Executor::new(Arc::clone(&store), clock, self.entropy()));
+        let (log, scenario) = (self.log.clone(), self.scenario.clone());
+        let teller = Arc::new(Teller { chance: self.arrivals.clone(), scenario, log });
+        let executor = Arc::new(Executor::new(Arc::clone(&store), clock, self.entropy()).announcing(teller));
         let board = Arc::new(Board::default());
         let flaw = self.plant.and_then(Plant::flaw);
         let schedules = self.scenario.crons.is_some().then(|| Schedules {

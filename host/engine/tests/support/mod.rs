@@ -195,6 +195,7 @@ impl Mill {
             queues: BTreeMap::new(),
             waiting: u32::MAX,
             in_doubt: InDoubt::Resend,
+            event_id_window: Duration::from_hours(24),
         };
         change(&mut settings);
         let loader = Arc::new(TextLoader(script.clone()));

@@ -222,7 +222,7 @@ impl Bench {
         let mut entries = remainder.entries;
         entries.push(EntryKind::Finished(Box::new(finished)));
         let lease = jobmill_store::LeaseReference { run: head.id, token: head.lease };
-        self.store.finish(lease, entries, now).await.expect("recorded");
+        self.store.finish(lease, entries, Vec::new(), now).await.expect("recorded");
         outcome
     }
 

@@ -4,20 +4,28 @@
 use jobmill_core::RunId;
 use jobmill_store::BulkOutcome;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::error::{Code, Problem};
 
 /// What an action on many runs did, or would do.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = BulkOutcome)]
 pub(super) struct BulkView {
+    /// How many runs the filter names.
     matched: usize,
+    /// How many of them were, or would be, changed.
     changed: usize,
+    /// The others.
     skipped: Vec<Skipped>,
 }
 
-#[derive(Serialize)]
+/// A run that was left as it is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SkippedRun)]
 struct Skipped {
     id: RunId,
+    /// Why it was left as it is.
     reason: String,
 }
 

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
+use axum::Json as JsonResponse;
 use axum::extract::State;
-use axum::routing::{get, post};
-use axum::{Json as JsonResponse, Router};
 use jobmill_core::mail::InDoubtChoice;
 use jobmill_core::{FailureKind, JobId, RunId, Timestamp, Version, limits};
 use jobmill_store::{DeadFilter, DeadGroup};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
 use crate::api::List;
@@ -19,24 +19,38 @@ use crate::api::runs::optional_duration;
 use crate::body::JsonBody;
 use crate::error::Problem;
 use crate::query::NoParameters;
+use crate::routes::{Routes, Rule};
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new()
-        .route("/api/v1/dead", get(list))
-        .route("/api/v1/dead/requeue", post(requeue))
-        .route("/api/v1/dead/discard", post(discard))
+/// What describes these routes.
+#[derive(OpenApi)]
+#[openapi(paths(list, requeue, discard))]
+struct Document;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api/v1/dead", Rule::READ, list)
+        .post("/api/v1/dead/requeue", Rule::OPERATE, requeue)
+        .post("/api/v1/dead/discard", Rule::OPERATE, discard)
+        .described_by(Document::openapi())
 }
 
-#[derive(Serialize)]
+/// Dead runs of one job with one error.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadGroup)]
 struct DeadGroupView {
+    /// The name of the group in requests: 16 hex digits.
     fingerprint: String,
     job: JobId,
     kind: FailureKind,
+    /// What the error says.
     message: String,
+    /// How many runs.
     count: usize,
     first_seen: Timestamp,
     last_seen: Timestamp,
+    /// The components that failed so.
     versions: Vec<Version>,
+    /// The last of the runs.
     example: RunId,
 }
 
@@ -56,17 +70,32 @@ impl From<DeadGroup> for DeadGroupView {
     }
 }
 
+/// Lists dead runs, grouped by job and error.
+#[utoipa::path(
+    get,
+    path = "/api/v1/dead",
+    tag = "Dead letters",
+    responses(
+        (status = 200, description = "every group", body = List<DeadGroupView>),
+    )
+)]
 async fn list(State(context): State<Context>, _: NoParameters) -> Result<JsonResponse<List<DeadGroupView>>, Problem> {
     let groups = context.handle.query().dead_groups().await?;
     Ok(JsonResponse(List::whole(groups.into_iter().map(DeadGroupView::from).collect())))
 }
 
-#[derive(Deserialize)]
+/// Which dead runs; at least one member.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = DeadFilter)]
 #[serde(deny_unknown_fields)]
 struct FilterBody {
+    /// Runs of this job.
     job: Option<JobId>,
+    /// Runs of this group: 16 hex digits.
     #[serde(default, deserialize_with = "optional_fingerprint")]
+    #[schema(value_type = Option<String>)]
     fingerprint: Option<u64>,
+    /// These runs.
     ids: Option<Vec<RunId>>,
 }
 
@@ -93,17 +122,32 @@ impl FilterBody {
     }
 }
 
-#[derive(Deserialize)]
+/// Which dead runs are put back, and over what while.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Requeue, examples(json!({ "filter": { "job": "welcome-email" }, "spread": "5m" })))]
 #[serde(deny_unknown_fields)]
 struct RequeueBody {
     filter: FilterBody,
+    /// They become due evenly over this span; all at once if absent.
     #[serde(default, deserialize_with = "optional_duration")]
     spread: Option<Duration>,
+    /// Needed where runs have mails in doubt and the configuration parks those.
     in_doubt: Option<InDoubtChoice>,
+    /// Only say what would happen.
     #[serde(default)]
     dry_run: bool,
 }
 
+/// Puts back every dead run that a filter names, spread evenly over a while. An empty filter is refused.
+#[utoipa::path(
+    post,
+    path = "/api/v1/dead/requeue",
+    tag = "Dead letters",
+    request_body = RequeueBody,
+    responses(
+        (status = 200, description = "what was put back, and what was not and why", body = BulkView),
+    )
+)]
 async fn requeue(
     State(context): State<Context>,
     _: NoParameters,
@@ -118,15 +162,29 @@ async fn requeue(
     Ok(JsonResponse(outcome.into()))
 }
 
-#[derive(Deserialize)]
+/// Which dead runs are put aside for good.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Discard)]
 #[serde(deny_unknown_fields)]
 struct DiscardBody {
     filter: FilterBody,
+    /// Why, for people.
     reason: Option<String>,
+    /// Only say what would happen.
     #[serde(default)]
     dry_run: bool,
 }
 
+/// Puts every dead run that a filter names aside for good. An empty filter is refused.
+#[utoipa::path(
+    post,
+    path = "/api/v1/dead/discard",
+    tag = "Dead letters",
+    request_body = DiscardBody,
+    responses(
+        (status = 200, description = "what was discarded, and what was not and why", body = BulkView),
+    )
+)]
 async fn discard(
     State(context): State<Context>,
     _: NoParameters,

@@ -3,19 +3,29 @@
 
 use std::sync::Arc;
 
+use axum::Json as JsonResponse;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::routing::post;
-use axum::{Json as JsonResponse, Router};
 use serde::{Deserialize, Serialize};
+use utoipa::{OpenApi, ToSchema};
 
+use crate::api::openapi::ProblemShape;
 use crate::body::JsonBody;
 use crate::error::{Code, Problem};
 use crate::query::NoParameters;
+use crate::routes::{Routes, Rule};
 use crate::{Context, DevelopmentFaults, FaultKind};
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new().route("/api/v1/mail/faults", post(fail_mail)).route("/api/v1/orders/faults", post(fail_orders))
+/// What describes these routes.
+#[derive(OpenApi)]
+#[openapi(paths(fail_mail, fail_orders))]
+struct Document;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .post("/api/v1/mail/faults", Rule::OPERATE, fail_mail)
+        .post("/api/v1/orders/faults", Rule::OPERATE, fail_orders)
+        .described_by(Document::openapi())
 }
 
 /// What makes things fail; where there is none, the route does not exist.
@@ -30,18 +40,35 @@ impl FromRequestParts<Context> for Faults {
     }
 }
 
-#[derive(Deserialize)]
+/// What is to fail.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Faults)]
 #[serde(deny_unknown_fields)]
 struct FaultsBody {
+    /// How many; 0 for none any more.
     fail_next: u32,
     kind: FaultKind,
 }
 
-#[derive(Serialize)]
+/// What will fail.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FaultsSet)]
 struct FaultsView {
+    /// How many.
     fail_next: u32,
 }
 
+/// Makes the next mails fail. In development only: elsewhere this path does not exist.
+#[utoipa::path(
+    post,
+    path = "/api/v1/mail/faults",
+    tag = "Development",
+    request_body = FaultsBody,
+    responses(
+        (status = 200, description = "how many will fail", body = FaultsView),
+        (status = 404, description = "this is no development server", body = ProblemShape, content_type = "application/problem+json"),
+    )
+)]
 async fn fail_mail(
     Faults(faults): Faults,
     _: NoParameters,
@@ -51,6 +78,17 @@ async fn fail_mail(
     JsonResponse(FaultsView { fail_next })
 }
 
+/// Makes the next changes of orders fail. In development only: elsewhere this path does not exist.
+#[utoipa::path(
+    post,
+    path = "/api/v1/orders/faults",
+    tag = "Development",
+    request_body = FaultsBody,
+    responses(
+        (status = 200, description = "how many will fail", body = FaultsView),
+        (status = 404, description = "this is no development server", body = ProblemShape, content_type = "application/problem+json"),
+    )
+)]
 async fn fail_orders(
     Faults(faults): Faults,
     _: NoParameters,

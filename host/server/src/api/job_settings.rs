@@ -8,34 +8,52 @@ use jobmill_core::job::Setting;
 use jobmill_core::time::format_duration;
 use jobmill_core::{Backoff, Job, Source};
 use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::shapes;
 
 /// Every setting of a job, named as in the configuration. What is switched off is null, or an empty list.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = JobSettings)]
 pub struct SettingsView {
     queue: SettingView<String>,
     priority: SettingView<u8>,
     retries: SettingView<u32>,
+    #[schema(value_type = SettingView<shapes::BackoffShape>)]
     backoff: SettingView<Backoff>,
     timeout: SettingView<String>,
+    #[schema(value_type = SettingView<Vec<shapes::ConcurrencyShape>>)]
     concurrency: SettingView<Vec<Concurrency>>,
+    #[schema(value_type = SettingView<Option<shapes::RateLimitShape>>)]
     rate_limit: SettingView<Option<RateLimit>>,
+    #[schema(value_type = SettingView<Option<shapes::DebounceShape>>)]
     debounce: SettingView<Option<Debounce>>,
+    #[schema(value_type = SettingView<Option<shapes::PointerShape>>)]
     unique_key: SettingView<Option<Pointer>>,
     unique_for: SettingView<String>,
+    #[schema(value_type = SettingView<shapes::UniqueStatesShape>)]
     unique_states: SettingView<UniqueStates>,
     cron: SettingView<Vec<String>>,
+    #[schema(value_type = SettingView<shapes::CatchUpShape>)]
     cron_catch_up: SettingView<CatchUp>,
     expires: SettingView<Option<String>>,
+    #[schema(value_type = SettingView<Vec<shapes::CancelOnShape>>)]
     cancel_on: SettingView<Vec<CancelOn>>,
     max_waiting: SettingView<Option<u32>>,
+    #[schema(value_type = SettingView<Option<shapes::BreakerSettingsShape>>)]
     breaker: SettingView<Option<BreakerSettings>>,
     mails_per_run: SettingView<u32>,
+    #[schema(value_type = SettingView<Option<shapes::RateLimitShape>>)]
     mail_limit: SettingView<Option<RateLimit>>,
 }
 
-#[derive(Serialize)]
+/// A setting, and who said so.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Setting)]
 struct SettingView<T> {
+    /// What is in force.
     value: T,
+    /// Who said so.
     source: Source,
 }
 

@@ -1,62 +1,92 @@
 //! Jobs as they are loaded: what a component says of itself, what is in force and who said so, and what is wrong.
 //! An operator may pause one and let it go on. It loads nothing; dropping a component into the hopper does.
 
+use axum::Json as JsonResponse;
 use axum::extract::State;
-use axum::routing::{get, post};
-use axum::{Json as JsonResponse, Router};
 use jobmill_core::breaker::BreakerState;
 use jobmill_core::{JobId, Json, Timestamp, Trigger, Version};
 use jobmill_engine::{Handle, JobListing};
 use jobmill_store::JobFlowView;
 use serde::{Deserialize, Serialize};
+use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
 use crate::api::operator::operator;
 use crate::api::runs::take_work;
+use crate::api::shapes::JobIdShape;
 use crate::api::{List, SettingsView};
+use crate::authentication::Caller;
 use crate::body::OptionalJsonBody;
 use crate::error::{Code, Problem};
 use crate::path::Id;
 use crate::query::NoParameters;
+use crate::routes::{Routes, Rule};
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new()
-        .route("/api/v1/jobs", get(list))
-        .route("/api/v1/jobs/{id}", get(show))
-        .route("/api/v1/jobs/{id}/pause", post(pause))
-        .route("/api/v1/jobs/{id}/resume", post(resume))
+/// What describes these routes.
+#[derive(OpenApi)]
+#[openapi(paths(list, show, pause, resume))]
+struct Document;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api/v1/jobs", Rule::READ, list)
+        .get("/api/v1/jobs/{id}", Rule::READ, show)
+        .post("/api/v1/jobs/{id}/pause", Rule::OPERATE, pause)
+        .post("/api/v1/jobs/{id}/resume", Rule::OPERATE, resume)
+        .described_by(Document::openapi())
 }
 
-#[derive(Serialize)]
+/// A job as it is loaded, or a file that never was.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Job)]
 struct JobView {
     /// Null for a file that never loaded.
     id: Option<JobId>,
+    /// For people.
     title: Option<String>,
+    /// What it does.
     description: Option<String>,
+    /// The component that serves.
     version: Option<Version>,
+    /// `loaded`, `broken`, or `retired`: its file is gone.
     status: &'static str,
+    /// What is wrong with the newest file; null while nothing is.
     error: Option<String>,
+    /// Since when.
     broken_since: Option<Timestamp>,
+    /// Whether an operator keeps it from beginning runs.
     paused: bool,
+    /// Who paused it.
     paused_by: Option<String>,
+    /// When.
     paused_at: Option<Timestamp>,
     /// Null for a job without one.
     breaker: Option<BreakerView>,
+    /// Its file in the hopper.
     file: String,
+    /// What starts its runs.
     triggers: Vec<Trigger>,
+    /// How often a failed run is tried again.
     retries: Option<u32>,
+    /// What is in force for it, and who said so.
     settings: Option<SettingsView>,
+    /// What of the world its component asks for.
     imports: Vec<String>,
+    /// When its component was loaded.
     loaded_at: Option<Timestamp>,
+    /// JSON Schema of its payloads; null where anything goes.
     payload_schema: Option<Json>,
+    /// A payload to begin with.
     payload_example: Option<Json>,
 }
 
 /// Where the breaker of a job stands.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Breaker)]
 struct BreakerView {
     /// `closed`: runs begin. `open`: none begins until a time. `trying`: one run goes on, and others wait for it.
     state: &'static str,
+    /// When it is open no longer.
     until: Option<Timestamp>,
 }
 
@@ -107,6 +137,15 @@ impl JobView {
     }
 }
 
+/// Lists the jobs with their settings, and after them the files that did not load.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs",
+    tag = "Jobs",
+    responses(
+        (status = 200, description = "every job", body = List<JobView>),
+    )
+)]
 async fn list(State(context): State<Context>, _: NoParameters) -> Result<JsonResponse<List<JobView>>, Problem> {
     let catalog = context.handle.catalog();
     let mut items = Vec::new();
@@ -116,6 +155,18 @@ async fn list(State(context): State<Context>, _: NoParameters) -> Result<JsonRes
     Ok(JsonResponse(List::whole(items)))
 }
 
+/// Shows a job: what its component says, what is in force and who said so, and what is wrong.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{id}",
+    tag = "Jobs",
+    params(
+        ("id" = JobIdShape, Path, description = "the job"),
+    ),
+    responses(
+        (status = 200, description = "the job", body = JobView),
+    )
+)]
 async fn show(
     State(context): State<Context>,
     Id(id): Id<JobId>,
@@ -131,32 +182,62 @@ async fn view(handle: &Handle, id: &JobId) -> Result<JsonResponse<JobView>, Prob
 }
 
 /// Who asks for it.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = Operator)]
 #[serde(deny_unknown_fields)]
 struct OperatorBody {
+    /// Who asks; the token's name if absent.
     by: Option<String>,
 }
 
+/// Pauses a job. Runs under way go on, and none begins.
+#[utoipa::path(
+    post,
+    path = "/api/v1/jobs/{id}/pause",
+    tag = "Jobs",
+    params(
+        ("id" = JobIdShape, Path, description = "the job"),
+    ),
+    request_body = Option<OperatorBody>,
+    responses(
+        (status = 200, description = "the job as it is now", body = JobView),
+    )
+)]
 async fn pause(
     State(context): State<Context>,
+    caller: Caller,
     Id(id): Id<JobId>,
     _: NoParameters,
     OptionalJsonBody(body): OptionalJsonBody<OperatorBody>,
 ) -> Result<JsonResponse<JobView>, Problem> {
-    let by = operator(body.by)?;
+    let by = operator(body.by, &caller)?;
     let handle = &context.handle;
     handle.catalog().listing(&id).ok_or_else(|| unknown_job(handle, &id))?;
     handle.pause_job(id.clone(), by).await?;
     view(handle, &id).await
 }
 
+/// Lets a job go on that was paused, by an operator or by its breaker.
+#[utoipa::path(
+    post,
+    path = "/api/v1/jobs/{id}/resume",
+    tag = "Jobs",
+    params(
+        ("id" = JobIdShape, Path, description = "the job"),
+    ),
+    request_body = Option<OperatorBody>,
+    responses(
+        (status = 200, description = "the job as it is now", body = JobView),
+    )
+)]
 async fn resume(
     State(context): State<Context>,
+    caller: Caller,
     Id(id): Id<JobId>,
     _: NoParameters,
     OptionalJsonBody(body): OptionalJsonBody<OperatorBody>,
 ) -> Result<JsonResponse<JobView>, Problem> {
-    let by = operator(body.by)?;
+    let by = operator(body.by, &caller)?;
     let handle = &context.handle;
     handle.catalog().listing(&id).ok_or_else(|| unknown_job(handle, &id))?;
     handle.resume_job(id.clone()).await?;

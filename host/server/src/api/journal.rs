@@ -13,15 +13,19 @@ use jobmill_core::run::AttemptOutcome;
 use jobmill_core::{AttemptError, Entry, EntryKind, JobId, Json, RunId, RunState, Timestamp, Version};
 use jobmill_store::RunRecord;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::Context;
 use crate::api::List;
 use crate::api::run_view::unknown_run;
+use crate::api::shapes::RunIdShape;
 use crate::error::Problem;
 use crate::path::Id;
 use crate::query::NoParameters;
 
-#[derive(Serialize)]
+/// An entry of the journal of a run.
+#[derive(Serialize, ToSchema)]
+#[schema(as = JournalEntry)]
 pub(super) struct EntryView {
     /// 0 for the enqueue.
     sequence: usize,
@@ -30,8 +34,9 @@ pub(super) struct EntryView {
     kind: EntryKindView,
 }
 
-/// As `EntryKind` has them, but for what has a place of its own or is for the store alone.
-#[derive(Serialize)]
+/// What an entry tells of. What has a place of its own, such as the log, is left out.
+#[derive(Serialize, ToSchema)]
+#[schema(as = JournalEntryKind)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 enum EntryKindView {
     Enqueued(Box<EnqueuedView>),
@@ -48,41 +53,63 @@ enum EntryKindView {
     Requeued { scheduled_at: Timestamp, max_attempts: u32 },
 }
 
-#[derive(Serialize)]
+/// The run, as it was enqueued.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Enqueued)]
 struct EnqueuedView {
     job: JobId,
+    /// The queue that it waits in.
     queue: String,
+    /// 0 (first) to 9 (last).
     priority: u8,
     payload: Json,
+    /// How many attempts there may be.
     max_attempts: u32,
     scheduled_at: Timestamp,
+    /// The event that started it.
     event: Option<EventReference>,
+    /// Words to find it by.
     tags: Vec<String>,
+    /// Under which it is the only one.
     unique_key: Option<String>,
+    /// The key of the request.
     idempotency_key: Option<String>,
+    /// The run that it repeats.
     rerun_of: Option<RunId>,
 }
 
-#[derive(Serialize)]
+/// The end of an attempt, and what follows.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Finished)]
 struct FinishedView {
     outcome: AttemptOutcome,
+    /// Why it failed.
     error: Option<AttemptError>,
+    /// What the job returned.
     output: Option<Json>,
+    /// The state that the run is in from then on.
     to: RunState,
     /// When the run is due again; null when it is final.
     scheduled_at: Option<Timestamp>,
+    /// Whether it used up an attempt.
     counted: bool,
+    /// Lines of its log that were kept.
     log_lines: usize,
+    /// Lines that the log's budget had no room for.
     log_dropped: u64,
 }
 
-#[derive(Serialize)]
+/// A mail without its content.
+#[derive(Serialize, ToSchema)]
 struct MailHead {
     id: MailId,
+    /// The job's word for it.
     kind: String,
     from: Mailbox,
     to: Mailbox,
+    /// Its subject.
     subject: String,
+    /// `Message-ID` without the angle brackets.
     message_id: String,
 }
 
@@ -163,7 +190,18 @@ async fn record(context: &Context, id: RunId) -> Result<RunRecord, Problem> {
     context.handle.query().run(id).await?.ok_or_else(|| unknown_run(id))
 }
 
-/// `GET …/journal`.
+/// Shows the journal of a run: everything that happened to it, oldest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/runs/{id}/journal",
+    tag = "Runs",
+    params(
+        ("id" = RunIdShape, Path, description = "the run"),
+    ),
+    responses(
+        (status = 200, description = "every entry", body = List<EntryView>),
+    )
+)]
 pub(super) async fn journal(
     State(context): State<Context>,
     Id(id): Id<RunId>,
@@ -174,24 +212,44 @@ pub(super) async fn journal(
     Ok(JsonResponse(List::whole(items.collect())))
 }
 
-#[derive(Serialize)]
+/// The log of a run.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Log)]
 pub(super) struct LogView {
+    /// Every line that was kept.
     items: Vec<LineView>,
     /// Lines that the log's budget had no room for.
     dropped: u64,
+    /// Always null: a log is sent whole.
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A line that the job wrote.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LogLine)]
 struct LineView {
+    /// The attempt that wrote it.
     attempt: u32,
     at: Timestamp,
     level: LogLevel,
+    /// What it says.
     message: String,
+    /// What it says by name.
     fields: BTreeMap<String, String>,
 }
 
-/// `GET …/logs`: lines are on record once their attempt has ended.
+/// Shows the log of a run. Lines are on record once their attempt has ended.
+#[utoipa::path(
+    get,
+    path = "/api/v1/runs/{id}/logs",
+    tag = "Runs",
+    params(
+        ("id" = RunIdShape, Path, description = "the run"),
+    ),
+    responses(
+        (status = 200, description = "every line that was kept", body = LogView),
+    )
+)]
 pub(super) async fn logs(
     State(context): State<Context>,
     Id(id): Id<RunId>,

@@ -3,49 +3,69 @@
 
 use std::fmt::Write as _;
 
+use axum::Json as JsonResponse;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json as JsonResponse, Router};
 use jobmill_core::id::IdError;
 use jobmill_core::mail::{Attachment, Mail, MailStatus, Mailbox};
 use jobmill_core::{JobId, MailId, RunId, Timestamp, limits};
 use jobmill_store::{MailFilter, MailSummary, MailView};
 use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
 use crate::api::List;
+use crate::api::openapi::ProblemShape;
 use crate::api::run_view::unknown_run;
 use crate::api::runs::EmptyBody;
+use crate::api::shapes::{FileShape, MailIdShape, RunIdShape};
 use crate::body::OptionalJsonBody;
 use crate::error::{Code, Problem};
 use crate::path::Id;
 use crate::query::{NoParameters, Parameters};
+use crate::routes::{Routes, Rule};
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new()
-        .route("/api/v1/mail", get(list).delete(clear))
-        .route("/api/v1/mail/{id}", get(show))
-        .route("/api/v1/mail/{id}/raw", get(raw))
-        .route("/api/v1/mail/{id}/attachments/{number}", get(attachment))
-        .route("/api/v1/mail/{id}/release", post(release))
+/// What describes these routes.
+#[derive(OpenApi)]
+#[openapi(paths(list, clear, show, raw, attachment, release))]
+struct Document;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api/v1/mail", Rule::READ, list)
+        .delete("/api/v1/mail", Rule::OPERATE, clear)
+        .get("/api/v1/mail/{id}", Rule::READ, show)
+        .get("/api/v1/mail/{id}/raw", Rule::READ, raw)
+        .get("/api/v1/mail/{id}/attachments/{number}", Rule::READ, attachment)
+        .post("/api/v1/mail/{id}/release", Rule::OPERATE, release)
+        .described_by(Document::openapi())
 }
 
-#[derive(Serialize)]
+/// A mail in the e-mail log.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MailSummary)]
 pub(super) struct MailSummaryView {
     id: MailId,
     run: RunId,
     job: JobId,
+    /// The job's word for it.
     kind: String,
+    /// The recipient's address.
     to: String,
+    /// Its subject.
     subject: String,
     status: MailStatus,
+    /// `Message-ID` without the angle brackets.
     message_id: String,
+    /// How often it was handed over.
     attempts: u32,
     created_at: Timestamp,
+    /// When the mail server took it.
     sent_at: Option<Timestamp>,
+    /// Why it was not sent.
     error: Option<String>,
+    /// What the mail server said.
     reply: Option<String>,
 }
 
@@ -69,7 +89,9 @@ impl From<MailSummary> for MailSummaryView {
     }
 }
 
-#[derive(Serialize)]
+/// A mail with its text.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Mail)]
 struct MailDetailView {
     #[serde(flatten)]
     summary: MailSummaryView,
@@ -82,15 +104,23 @@ struct MailDetailView {
     attachments: Vec<AttachmentView>,
 }
 
-#[derive(Serialize)]
+/// A header that the job added.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MailHeader)]
 struct HeaderView {
+    /// Its name.
     name: String,
+    /// Its value.
     value: String,
 }
 
-#[derive(Serialize)]
+/// A file that goes along, without its bytes.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Attachment)]
 struct AttachmentView {
+    /// Its name, without a path.
     name: String,
+    /// Its media type.
     #[serde(rename = "type")]
     media_type: String,
     /// Bytes.
@@ -120,6 +150,25 @@ impl From<MailView> for MailDetailView {
     }
 }
 
+/// Lists the e-mail log, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/mail",
+    tag = "Mail",
+    params(
+        ("to" = Option<String>, Query, description = "only mails to this address"),
+        ("kind" = Option<String>, Query, description = "only mails of this kind"),
+        ("status" = Option<MailStatus>, Query, description = "only mails that stand so"),
+        ("run" = Option<RunId>, Query, description = "only mails of this run"),
+        ("since" = Option<Timestamp>, Query, description = "only mails since then"),
+        ("until" = Option<Timestamp>, Query, description = "only mails before then"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, description = "items of the page, 1 to 200; 50 if absent"),
+    ),
+    responses(
+        (status = 200, description = "a page of mails", body = List<MailSummaryView>),
+    )
+)]
 async fn list(
     State(context): State<Context>,
     parameters: Parameters,
@@ -148,7 +197,18 @@ fn read_status(text: &str) -> Result<MailStatus, String> {
     })
 }
 
-/// `GET /api/v1/runs/{id}/mail`.
+/// Lists the mails of a run.
+#[utoipa::path(
+    get,
+    path = "/api/v1/runs/{id}/mail",
+    tag = "Runs",
+    params(
+        ("id" = RunIdShape, Path, description = "the run"),
+    ),
+    responses(
+        (status = 200, description = "every mail", body = List<MailSummaryView>),
+    )
+)]
 pub(super) async fn mails_of_run(
     State(context): State<Context>,
     Id(id): Id<RunId>,
@@ -167,6 +227,18 @@ async fn find(context: &Context, id: MailId) -> Result<MailView, Problem> {
     mail.ok_or_else(|| Problem::new(Code::UnknownMail, format!("there is no mail {id}")))
 }
 
+/// Shows a mail with its text and the names of its attachments.
+#[utoipa::path(
+    get,
+    path = "/api/v1/mail/{id}",
+    tag = "Mail",
+    params(
+        ("id" = MailIdShape, Path, description = "the mail"),
+    ),
+    responses(
+        (status = 200, description = "the mail", body = MailDetailView),
+    )
+)]
 async fn show(
     State(context): State<Context>,
     Id(id): Id<MailId>,
@@ -175,6 +247,18 @@ async fn show(
     Ok(JsonResponse(find(&context, id).await?.into()))
 }
 
+/// Answers a mail as it goes over the wire.
+#[utoipa::path(
+    get,
+    path = "/api/v1/mail/{id}/raw",
+    tag = "Mail",
+    params(
+        ("id" = MailIdShape, Path, description = "the mail"),
+    ),
+    responses(
+        (status = 200, description = "the message", body = String, content_type = "message/rfc822"),
+    )
+)]
 async fn raw(State(context): State<Context>, Id(id): Id<MailId>, _: NoParameters) -> Result<Response, Problem> {
     let mail: Mail = find(&context, id).await?.mail;
     let bytes = (context.settings.raw_mail)(&mail).map_err(|reason| {
@@ -210,7 +294,19 @@ fn disposition(file_name: &str) -> String {
     text
 }
 
-/// The bytes of an attachment, by its place in the list, from 0.
+/// Answers the bytes of an attachment, by its place in the list, from 0.
+#[utoipa::path(
+    get,
+    path = "/api/v1/mail/{id}/attachments/{number}",
+    tag = "Mail",
+    params(
+        ("id" = MailIdShape, Path, description = "the mail"),
+        ("number" = u32, Path, description = "its place, from 0"),
+    ),
+    responses(
+        (status = 200, description = "the file, under the media type that the job said", body = FileShape, content_type = "*/*"),
+    )
+)]
 async fn attachment(
     State(context): State<Context>,
     Path((id, number)): Path<(String, String)>,
@@ -230,6 +326,19 @@ async fn attachment(
 }
 
 /// Hands a captured mail to the real mail server.
+#[utoipa::path(
+    post,
+    path = "/api/v1/mail/{id}/release",
+    tag = "Mail",
+    params(
+        ("id" = MailIdShape, Path, description = "the mail"),
+    ),
+    request_body = Option<EmptyBody>,
+    responses(
+        (status = 200, description = "the mail as it stands now", body = MailSummaryView),
+        (status = 409, description = "mail may not leave, not to this address, or this mail is not captured", body = ProblemShape, content_type = "application/problem+json"),
+    )
+)]
 async fn release(
     State(context): State<Context>,
     Id(id): Id<MailId>,
@@ -244,11 +353,23 @@ async fn release(
     Ok(JsonResponse(context.handle.release(id, outlet).await?.into()))
 }
 
-#[derive(Serialize)]
+/// What was taken out of the e-mail log.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MailCleared)]
 struct Cleared {
+    /// How many mails the log showed.
     cleared: usize,
 }
 
+/// Empties the e-mail log. Runs still show their mails.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/mail",
+    tag = "Mail",
+    responses(
+        (status = 200, description = "how many mails it showed", body = Cleared),
+    )
+)]
 async fn clear(State(context): State<Context>, _: NoParameters) -> Result<JsonResponse<Cleared>, Problem> {
     let cleared = context.handle.clear_mail().await?;
     Ok(JsonResponse(Cleared { cleared }))

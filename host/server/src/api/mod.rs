@@ -3,38 +3,47 @@
 
 mod bulk;
 mod dead;
+mod deliveries;
 mod events;
 mod faults;
 mod job_settings;
 mod jobs;
 mod journal;
 mod mail;
+mod openapi;
 mod operator;
 mod orders;
 mod queues;
 mod run_view;
 mod runs;
 mod schedule;
+pub(crate) mod shapes;
 mod stats;
 mod store;
 mod suppressions;
+mod tokens;
+mod typescript;
 
 pub use job_settings::SettingsView;
+pub use openapi::openapi_document;
+pub(crate) use runs::take_work;
 
-use axum::Router;
 use jobmill_store::Page;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::Context;
+use crate::routes::Routes;
 
 /// Every route of the API.
-pub(crate) fn routes() -> Router<Context> {
-    Router::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .merge(dead::routes())
+        .merge(deliveries::routes())
         .merge(events::routes())
         .merge(faults::routes())
         .merge(jobs::routes())
         .merge(mail::routes())
+        .merge(openapi::routes())
         .merge(orders::routes())
         .merge(queues::routes())
         .merge(runs::routes())
@@ -42,11 +51,14 @@ pub(crate) fn routes() -> Router<Context> {
         .merge(stats::routes())
         .merge(store::routes())
         .merge(suppressions::routes())
+        .merge(tokens::routes())
+        .merge(typescript::routes())
 }
 
-/// A page of a list as it is sent.
-#[derive(Serialize)]
+/// A page of a list.
+#[derive(Serialize, ToSchema)]
 struct List<T> {
+    /// What is on this page.
     items: Vec<T>,
     /// `cursor` of the next page; null at the end.
     next_cursor: Option<String>,

@@ -3,22 +3,33 @@
 
 use std::str::FromStr;
 
+use axum::Json as JsonResponse;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json as JsonResponse, Router};
 use jobmill_core::order::{Money, Order, OrderItem, OrderStatus};
 use jobmill_core::{Json, Timestamp, limits};
 use serde::Deserialize;
+use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
 use crate::api::List;
+use crate::api::shapes::OrderShape;
 use crate::body::JsonBody;
 use crate::error::{Code, Problem};
 use crate::path::{Id, PathId};
 use crate::query::{NoParameters, Parameters};
+use crate::routes::{Routes, Rule};
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new().route("/api/v1/orders", get(list)).route("/api/v1/orders/{id}", get(show).put(put))
+/// What describes these routes.
+#[derive(OpenApi)]
+#[openapi(paths(list, show, put))]
+struct Document;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api/v1/orders", Rule::READ, list)
+        .get("/api/v1/orders/{id}", Rule::READ, show)
+        .put("/api/v1/orders/{id}", Rule::OPERATE, put)
+        .described_by(Document::openapi())
 }
 
 /// The id of an order, as the shop says it.
@@ -45,15 +56,29 @@ impl PathId for OrderId {
     const REFUSAL: Code = Code::InvalidParameter;
 }
 
-#[derive(Deserialize)]
+/// An order as it is to stand in the book.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewOrder, examples(json!({
+    "status": "paid",
+    "customer_email": "ada@example.com",
+    "items": [{ "sku": "MUG-1", "name": "Mug", "quantity": 2, "unit_price": { "minor": 1800, "currency": "EUR" } }],
+    "total": { "minor": 3600, "currency": "EUR" },
+})))]
 #[serde(deny_unknown_fields)]
 struct OrderBody {
+    /// Where it stands.
     status: OrderStatus,
+    /// The customer's address.
     customer_email: String,
+    /// The customer's name.
     customer_name: Option<String>,
+    /// What was bought; may be empty.
     items: Vec<OrderItem>,
+    /// What it costs in all.
     total: Money,
+    /// When it was placed; now if absent.
     created_at: Option<Timestamp>,
+    /// Whatever else is kept with it; an object.
     metadata: Option<Json>,
 }
 
@@ -120,6 +145,19 @@ fn check_currency(pointer: &str, money: &Money) -> Result<(), Problem> {
     }
 }
 
+/// Writes an order of the embedded book, whatever its status was: this is the hand of the operator.
+#[utoipa::path(
+    put,
+    path = "/api/v1/orders/{id}",
+    tag = "Orders",
+    params(
+        ("id" = String, Path, description = "the order, as the shop names it"),
+    ),
+    request_body = OrderBody,
+    responses(
+        (status = 200, description = "the order as it is now", body = OrderShape),
+    )
+)]
 async fn put(
     State(context): State<Context>,
     Id(OrderId(id)): Id<OrderId>,
@@ -132,6 +170,18 @@ async fn put(
     Ok(JsonResponse(context.handle.put_order(order).await?))
 }
 
+/// Shows an order of the embedded book.
+#[utoipa::path(
+    get,
+    path = "/api/v1/orders/{id}",
+    tag = "Orders",
+    params(
+        ("id" = String, Path, description = "the order, as the shop names it"),
+    ),
+    responses(
+        (status = 200, description = "the order", body = OrderShape),
+    )
+)]
 async fn show(
     State(context): State<Context>,
     Id(OrderId(id)): Id<OrderId>,
@@ -144,6 +194,19 @@ async fn show(
     })
 }
 
+/// Lists the orders of the embedded book.
+#[utoipa::path(
+    get,
+    path = "/api/v1/orders",
+    tag = "Orders",
+    params(
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, description = "items of the page, 1 to 200; 50 if absent"),
+    ),
+    responses(
+        (status = 200, description = "a page of orders", body = List<OrderShape>),
+    )
+)]
 async fn list(State(context): State<Context>, parameters: Parameters) -> Result<JsonResponse<List<Order>>, Problem> {
     let parameters = parameters.only(&["cursor", "limit"])?;
     let limit = parameters.limit()?;

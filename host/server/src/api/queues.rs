@@ -3,26 +3,36 @@
 
 use std::str::FromStr;
 
+use axum::Json as JsonResponse;
 use axum::extract::State;
-use axum::routing::{get, patch};
-use axum::{Json as JsonResponse, Router};
 use jobmill_core::id::IdError;
 use jobmill_core::{JobId, Timestamp};
 use jobmill_engine::Handle;
 use jobmill_store::{QueueChange, QueueView as Queue};
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
 use crate::api::List;
 use crate::api::operator::operator;
 use crate::api::runs::take_work;
+use crate::authentication::Caller;
 use crate::body::JsonBody;
 use crate::error::{Code, Problem};
 use crate::path::{Id, PathId};
 use crate::query::{NoParameters, nearest};
+use crate::routes::{Routes, Rule};
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new().route("/api/v1/queues", get(list)).route("/api/v1/queues/{name}", patch(change))
+/// What describes these routes.
+#[derive(OpenApi)]
+#[openapi(paths(list, change))]
+struct Document;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api/v1/queues", Rule::READ, list)
+        .patch("/api/v1/queues/{name}", Rule::OPERATE, change)
+        .described_by(Document::openapi())
 }
 
 /// The name of a queue, which looks like the id of a job.
@@ -40,15 +50,23 @@ impl PathId for QueueName {
     const REFUSAL: Code = Code::UnknownQueue;
 }
 
-#[derive(Serialize)]
+/// A queue as it is now.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Queue)]
 struct QueueView {
+    /// Its name.
     name: String,
     /// Null for no limit of its own.
     concurrency: Option<u32>,
+    /// Runs under way.
     running: usize,
+    /// Runs that are due.
     waiting: usize,
+    /// Whether an operator keeps its runs from beginning.
     paused: bool,
+    /// Who paused it.
     paused_by: Option<String>,
+    /// When.
     paused_at: Option<Timestamp>,
 }
 
@@ -66,17 +84,32 @@ impl From<Queue> for QueueView {
     }
 }
 
+/// Lists the queues, with how many runs go on and wait in each.
+#[utoipa::path(
+    get,
+    path = "/api/v1/queues",
+    tag = "Queues",
+    responses(
+        (status = 200, description = "every queue", body = List<QueueView>),
+    )
+)]
 async fn list(State(context): State<Context>, _: NoParameters) -> Result<JsonResponse<List<QueueView>>, Problem> {
     let queues = context.handle.queues().await?;
     Ok(JsonResponse(List::whole(queues.into_iter().map(QueueView::from).collect())))
 }
 
-#[derive(Deserialize)]
+/// What an operator says of a queue; absent members stay as they are, and null takes the limit back.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = QueueChange)]
 #[serde(deny_unknown_fields)]
 struct ChangeBody {
+    /// How many of its runs may go on at once; null takes back what an operator said.
     #[serde(default)]
+    #[schema(value_type = Option<u32>)]
     concurrency: Word,
+    /// Whether its runs are kept from beginning.
     paused: Option<bool>,
+    /// Who asks; the token's name if absent.
     by: Option<String>,
 }
 
@@ -95,14 +128,28 @@ impl<'de> Deserialize<'de> for Word {
     }
 }
 
+/// Pauses a queue, lets it go on, or sets how many of its runs may go on at once.
+#[utoipa::path(
+    patch,
+    path = "/api/v1/queues/{name}",
+    tag = "Queues",
+    params(
+        ("name" = String, Path, description = "the queue"),
+    ),
+    request_body = ChangeBody,
+    responses(
+        (status = 200, description = "the queue as it is now", body = QueueView),
+    )
+)]
 async fn change(
     State(context): State<Context>,
+    caller: Caller,
     Id(QueueName(name)): Id<QueueName>,
     _: NoParameters,
     JsonBody(body): JsonBody<ChangeBody>,
 ) -> Result<JsonResponse<QueueView>, Problem> {
     let handle = &context.handle;
-    let by = operator(body.by)?;
+    let by = operator(body.by, &caller)?;
     let concurrency = match body.concurrency {
         Word::Nothing => None,
         Word::TakenBack => Some(None),

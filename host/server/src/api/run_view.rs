@@ -6,41 +6,64 @@ use jobmill_core::run::Attempt;
 use jobmill_core::{EventId, JobId, Json, MailId, Run, RunId, RunState, Timestamp, Version};
 use jobmill_engine::{Handle, WaitingFor};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::error::{Code, Problem};
 
 /// A run as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Run)]
 pub(super) struct RunView {
     id: RunId,
     job: JobId,
+    /// The component that its last attempt ran; null before the first.
     version: Option<Version>,
+    /// The queue that it waits in.
     queue: String,
     state: RunState,
+    /// 0 (first) to 9 (last).
     priority: u8,
+    /// What it works on, byte for byte as it was sent.
     payload: Json,
+    /// What the job returned.
     output: Option<Json>,
+    /// How many attempts have begun.
     attempt: u32,
+    /// How many there may be.
     max_attempts: u32,
     enqueued_at: Timestamp,
+    /// When it is, or was, due.
     scheduled_at: Timestamp,
+    /// When its last attempt began.
     started_at: Option<Timestamp>,
+    /// When it became final.
     finished_at: Option<Timestamp>,
+    /// The event that started it.
     event_id: Option<EventId>,
+    /// Words to find it by.
     tags: Vec<String>,
+    /// Under which it is the only one.
     unique_key: Option<String>,
+    /// The run that it repeats.
     rerun_of: Option<RunId>,
+    /// Why it does not begin; null when it does not wait.
     waiting_for: Option<WaitingForView>,
+    /// Why it was cancelled.
     cancel_reason: Option<String>,
+    /// Mails that may have been sent, until somebody says whether they were.
     mails_in_doubt: Vec<DoubtfulMailView>,
+    /// Every attempt, oldest first.
     attempts: Vec<Attempt>,
 }
 
 /// A mail that may have been sent: what to look for at the mail server before the run is put back.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DoubtfulMail)]
 struct DoubtfulMailView {
     id: MailId,
+    /// The recipient's address.
     to: String,
+    /// `Message-ID` without the angle brackets: what to look for at the mail server.
     message_id: String,
 }
 
@@ -50,11 +73,17 @@ impl From<DoubtfulMail> for DoubtfulMailView {
     }
 }
 
-#[derive(Serialize)]
+/// What a run waits for.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WaitingFor)]
 struct WaitingForView {
+    /// The class of the reason: `due`, `queue-paused`, `queue-full`, `concurrency`, `rate-limit`, `no-component`, `job-paused`, `breaker`.
     kind: &'static str,
+    /// The reason, for people.
     detail: String,
+    /// When it is over, where that is known.
     until: Option<Timestamp>,
+    /// How many go before it, and it.
     position: Option<usize>,
 }
 
@@ -108,7 +137,7 @@ impl RunView {
             scheduled_at: head.scheduled_at,
             started_at: head.started_at,
             finished_at: head.finished_at,
-            event_id: head.event_id,
+            event_id: head.event.map(|event| event.id.clone()),
             tags: head.tags.to_vec(),
             unique_key: head.unique_key.map(|key| key.to_string()),
             rerun_of: head.rerun_of,

@@ -3,52 +3,81 @@
 
 use std::time::Duration;
 
+use axum::Json as JsonResponse;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json as JsonResponse, Router};
 use jobmill_core::mail::InDoubtChoice;
 use jobmill_core::time::{as_text, parse_duration};
 use jobmill_core::{JobId, Json, Run, RunId, RunState, Timestamp, limits};
 use jobmill_engine::{Accepted, EnqueueRequest, Handle};
 use jobmill_store::RunFilter;
 use serde::{Deserialize, Deserializer};
+use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
 use crate::api::List;
 use crate::api::bulk::{BulkView, refuse_empty};
 use crate::api::journal::{journal, logs};
 use crate::api::mail::mails_of_run;
+use crate::api::openapi::ProblemShape;
 use crate::api::run_view::{RunView, view};
+use crate::api::shapes::{JobIdShape, RunIdShape};
+use crate::authentication::Caller;
 use crate::body::{JsonBody, OptionalJsonBody};
 use crate::error::{Code, Problem};
 use crate::path::Id;
 use crate::query::{NoParameters, Parameters};
+use crate::routes::{Routes, Rule};
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new()
-        .route("/api/v1/jobs/{job}/runs", post(enqueue))
-        .route("/api/v1/runs", get(list))
-        .route("/api/v1/runs/cancel", post(cancel_many))
-        .route("/api/v1/runs/{id}", get(show))
-        .route("/api/v1/runs/{id}/journal", get(journal))
-        .route("/api/v1/runs/{id}/logs", get(logs))
-        .route("/api/v1/runs/{id}/mail", get(mails_of_run))
-        .route("/api/v1/runs/{id}/cancel", post(cancel))
-        .route("/api/v1/runs/{id}/retry", post(retry))
-        .route("/api/v1/runs/{id}/rerun", post(rerun))
+/// What describes these routes.
+#[derive(OpenApi)]
+#[openapi(paths(
+    enqueue,
+    list,
+    cancel_many,
+    show,
+    cancel,
+    retry,
+    rerun,
+    crate::api::journal::journal,
+    crate::api::journal::logs,
+    crate::api::mail::mails_of_run
+))]
+struct Document;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .post("/api/v1/jobs/{job}/runs", Rule::ENQUEUE, enqueue)
+        .get("/api/v1/runs", Rule::READ, list)
+        .post("/api/v1/runs/cancel", Rule::OPERATE, cancel_many)
+        .get("/api/v1/runs/{id}", Rule::READ, show)
+        .get("/api/v1/runs/{id}/journal", Rule::READ, journal)
+        .get("/api/v1/runs/{id}/logs", Rule::READ, logs)
+        .get("/api/v1/runs/{id}/mail", Rule::READ, mails_of_run)
+        .post("/api/v1/runs/{id}/cancel", Rule::OPERATE, cancel)
+        .post("/api/v1/runs/{id}/retry", Rule::OPERATE, retry)
+        .post("/api/v1/runs/{id}/rerun", Rule::OPERATE, rerun)
+        .described_by(Document::openapi())
 }
 
-#[derive(Deserialize)]
+/// A run to enqueue.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewRun, examples(json!({ "payload": { "userId": "user_1", "email": "ada@example.com" }, "tags": ["spring"] })))]
 #[serde(deny_unknown_fields)]
 struct EnqueueBody {
+    /// What the run works on; it has to fit the schema of the job.
     payload: Json,
+    /// When it is due; now if absent.
     scheduled_at: Option<Timestamp>,
+    /// The same, counted from now.
     #[serde(default, deserialize_with = "optional_duration")]
     delay: Option<Duration>,
+    /// 0 (first) to 9 (last); the job's own if absent.
     priority: Option<u8>,
+    /// Within the job, a second enqueue under this key is the first run.
     unique_key: Option<String>,
+    /// Words to find it by.
     #[serde(default)]
     tags: Vec<String>,
 }
@@ -79,8 +108,27 @@ impl EnqueueBody {
     }
 }
 
+/// Enqueues a run of a job. Once this is answered, the run is on disk. The same `Idempotency-Key` within 24 hours answers the first run again.
+#[utoipa::path(
+    post,
+    path = "/api/v1/jobs/{job}/runs",
+    tag = "Runs",
+    params(
+        ("job" = JobIdShape, Path, description = "the job"),
+        ("wait" = Option<Duration>, Query, description = "hold the answer until the run is final, at most 5m"),
+        ("Idempotency-Key" = Option<String>, Header, description = "the same request under the same key is one run; 1 to 256 printable characters"),
+    ),
+    request_body = EnqueueBody,
+    responses(
+        (status = 200, description = "the first run under the same key, or with `wait` the run once it is final", body = RunView),
+        (status = 202, description = "the run, durable; with `wait` it was not final in time", body = RunView),
+        (status = 409, description = "the key was used for another request", body = ProblemShape, content_type = "application/problem+json"),
+        (status = 422, description = "the payload does not fit the schema of the job", body = ProblemShape, content_type = "application/problem+json"),
+    )
+)]
 async fn enqueue(
     State(context): State<Context>,
+    caller: Caller,
     Id(job): Id<JobId>,
     parameters: Parameters,
     headers: HeaderMap,
@@ -98,6 +146,7 @@ async fn enqueue(
         unique_key: body.unique_key,
         idempotency_key,
         tags: body.tags,
+        max_waiting: caller.max_waiting(),
         ..EnqueueRequest::new(job, body.payload.clone())
     };
     let accepted = handle.enqueue(request).await?;
@@ -110,7 +159,7 @@ async fn enqueue(
 }
 
 /// Refuses work while it can't be taken: before the first catalog every job would seem unknown.
-pub(super) fn take_work(handle: &Handle) -> Result<(), Problem> {
+pub(crate) fn take_work(handle: &Handle) -> Result<(), Problem> {
     if handle.is_ready() {
         return Ok(());
     }
@@ -170,6 +219,25 @@ fn answer(status: StatusCode, run: RunView, replayed: bool) -> Result<Response, 
     Ok(response)
 }
 
+/// Lists runs, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/runs",
+    tag = "Runs",
+    params(
+        ("state" = Option<RunState>, Query, description = "only runs in this state"),
+        ("job" = Option<JobId>, Query, description = "only runs of this job"),
+        ("event" = Option<String>, Query, description = "only runs that an event of this name started"),
+        ("tag" = Option<String>, Query, description = "only runs with this tag"),
+        ("error" = Option<String>, Query, description = "only runs whose last error has this text in it"),
+        ("since" = Option<Timestamp>, Query, description = "only runs enqueued since then"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, description = "items of the page, 1 to 200; 50 if absent"),
+    ),
+    responses(
+        (status = 200, description = "a page of runs", body = List<RunView>),
+    )
+)]
 async fn list(State(context): State<Context>, parameters: Parameters) -> Result<JsonResponse<List<RunView>>, Problem> {
     let known = ["state", "job", "event", "tag", "error", "since", "cursor", "limit"];
     let parameters = parameters.only(&known)?;
@@ -193,6 +261,18 @@ async fn list(State(context): State<Context>, parameters: Parameters) -> Result<
     Ok(JsonResponse(List { items, next_cursor }))
 }
 
+/// Shows a run with its attempts, and what it waits for.
+#[utoipa::path(
+    get,
+    path = "/api/v1/runs/{id}",
+    tag = "Runs",
+    params(
+        ("id" = RunIdShape, Path, description = "the run"),
+    ),
+    responses(
+        (status = 200, description = "the run as it is now", body = RunView),
+    )
+)]
 async fn show(
     State(context): State<Context>,
     Id(id): Id<RunId>,
@@ -201,15 +281,32 @@ async fn show(
     Ok(JsonResponse(view(&context.handle, id).await?))
 }
 
-#[derive(Default, Deserialize)]
+/// Why a run is cancelled.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = Cancel)]
 #[serde(deny_unknown_fields)]
 struct CancelBody {
+    /// Why, for people.
     reason: Option<String>,
 }
 
 /// What is kept as the reason when the request gives none.
 const CANCEL_REASON: &str = "cancelled by request";
 
+/// Cancels a run. One that is running is stopped; it may still complete if it ends first.
+#[utoipa::path(
+    post,
+    path = "/api/v1/runs/{id}/cancel",
+    tag = "Runs",
+    params(
+        ("id" = RunIdShape, Path, description = "the run"),
+    ),
+    request_body = Option<CancelBody>,
+    responses(
+        (status = 200, description = "the run as it is now", body = RunView),
+        (status = 409, description = "the run is final", body = ProblemShape, content_type = "application/problem+json"),
+    )
+)]
 async fn cancel(
     State(context): State<Context>,
     Id(id): Id<RunId>,
@@ -222,16 +319,34 @@ async fn cancel(
 }
 
 /// The body of a request that needs none.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = Empty)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EmptyBody {}
 
-#[derive(Default, Deserialize)]
+/// What becomes of mails in doubt.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = Retry)]
 #[serde(deny_unknown_fields)]
 struct RetryBody {
+    /// Needed where the run has mails in doubt and the configuration parks those.
     in_doubt: Option<InDoubtChoice>,
 }
 
+/// Puts a dead or cancelled run back. Its attempts start anew; what it did already it does not do again.
+#[utoipa::path(
+    post,
+    path = "/api/v1/runs/{id}/retry",
+    tag = "Runs",
+    params(
+        ("id" = RunIdShape, Path, description = "the run"),
+    ),
+    request_body = Option<RetryBody>,
+    responses(
+        (status = 200, description = "the run as it is now", body = RunView),
+        (status = 409, description = "the run is neither dead nor cancelled, or it has mails in doubt and no choice was made", body = ProblemShape, content_type = "application/problem+json"),
+    )
+)]
 async fn retry(
     State(context): State<Context>,
     Id(id): Id<RunId>,
@@ -242,12 +357,29 @@ async fn retry(
     Ok(JsonResponse(view(&context.handle, id).await?))
 }
 
-#[derive(Default, Deserialize)]
+/// What the new run works on; the same if absent.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = Rerun)]
 #[serde(deny_unknown_fields)]
 struct RerunBody {
+    /// Another payload.
     payload: Option<Json>,
 }
 
+/// Enqueues a new run with the payload of this one, or another.
+#[utoipa::path(
+    post,
+    path = "/api/v1/runs/{id}/rerun",
+    tag = "Runs",
+    params(
+        ("id" = RunIdShape, Path, description = "the run"),
+    ),
+    request_body = Option<RerunBody>,
+    responses(
+        (status = 202, description = "the new run", body = RunView),
+        (status = 422, description = "the payload does not fit the schema of the job", body = ProblemShape, content_type = "application/problem+json"),
+    )
+)]
 async fn rerun(
     State(context): State<Context>,
     Id(id): Id<RunId>,
@@ -260,25 +392,46 @@ async fn rerun(
     answer(StatusCode::ACCEPTED, run, accepted.replayed)
 }
 
-#[derive(Default, Deserialize)]
+/// Which runs; at least one member.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = RunFilter)]
 #[serde(deny_unknown_fields)]
 struct CancelFilter {
+    /// Runs of this job.
     job: Option<JobId>,
+    /// Runs in this state.
     state: Option<RunState>,
+    /// Runs that an event of this name started.
     event: Option<String>,
+    /// Runs with this tag.
     tag: Option<String>,
+    /// These runs.
     ids: Option<Vec<RunId>>,
 }
 
-#[derive(Deserialize)]
+/// Which runs are cancelled, and why.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = CancelRuns)]
 #[serde(deny_unknown_fields)]
 struct CancelManyBody {
     filter: CancelFilter,
+    /// Why, for people.
     reason: Option<String>,
+    /// Only say what would happen.
     #[serde(default)]
     dry_run: bool,
 }
 
+/// Cancels every run that a filter names. An empty filter is refused.
+#[utoipa::path(
+    post,
+    path = "/api/v1/runs/cancel",
+    tag = "Runs",
+    request_body = CancelManyBody,
+    responses(
+        (status = 200, description = "what was cancelled, and what was not and why", body = BulkView),
+    )
+)]
 async fn cancel_many(
     State(context): State<Context>,
     _: NoParameters,

@@ -3,30 +3,48 @@
 
 use std::collections::BTreeMap;
 
+use axum::Json as JsonResponse;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json as JsonResponse, Router};
 use jobmill_core::time::format_duration;
 use jobmill_core::{RunState, Timestamp};
 use jobmill_engine::JobStatus;
 use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
 use crate::error::{Code, Problem};
 use crate::query::NoParameters;
+use crate::routes::{Routes, Rule};
 use crate::settings::Alarm;
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new().route("/api/v1/stats", get(stats)).route("/healthz", get(healthy)).route("/readyz", get(ready))
+/// What describes these routes.
+#[derive(OpenApi)]
+#[openapi(paths(stats))]
+struct Document;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api/v1/stats", Rule::READ, stats)
+        .get("/healthz", Rule::Open, healthy)
+        .get("/readyz", Rule::Open, ready)
+        .described_by(Document::openapi())
 }
 
-#[derive(Serialize)]
+/// How the engine stands.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Stats)]
 struct StatsView {
+    /// The version of Jobmill.
     version: &'static str,
+    /// Whether work is taken.
     ready: bool,
+    /// When the server started.
     started_at: Timestamp,
+    /// For how long it has been serving.
     uptime: String,
+    /// Jobs by status.
     jobs: BTreeMap<&'static str, usize>,
+    /// Runs by state.
     runs: BTreeMap<&'static str, usize>,
     /// When a waiting run next becomes due, expires, or gets past a limit; null when none waits for a time.
     next_due: Option<Timestamp>,
@@ -34,6 +52,15 @@ struct StatsView {
     alarms: Vec<Alarm>,
 }
 
+/// Says how the engine stands, in numbers of now.
+#[utoipa::path(
+    get,
+    path = "/api/v1/stats",
+    tag = "Engine",
+    responses(
+        (status = 200, description = "the numbers", body = StatsView),
+    )
+)]
 async fn stats(State(context): State<Context>, _: NoParameters) -> Result<JsonResponse<StatsView>, Problem> {
     let handle = &context.handle;
     let now = handle.now();

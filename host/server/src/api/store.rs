@@ -1,37 +1,53 @@
 //! The store as a whole: taken out as lines of JSON, read through for damage, pruned, made to forget.
 //! Nothing comes in here: an import needs a store that nobody else has open.
 
+use axum::Json as JsonResponse;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json as JsonResponse, Router};
 use futures::stream;
 use jobmill_core::flow::Pointer;
 use jobmill_core::{RunId, limits};
-use jobmill_store::{Checked, Forget, Forgotten, StoreError, portable};
+use jobmill_store::{Checked, Forget, Forgotten, Pruned, StoreError, portable};
 use serde::{Deserialize, Serialize};
+use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
+use crate::api::openapi::ProblemShape;
+use crate::api::runs::EmptyBody;
 use crate::body::{JsonBody, OptionalJsonBody};
 use crate::error::{Code, Problem};
 use crate::query::NoParameters;
+use crate::routes::{Routes, Rule};
 
 /// Bytes of an export that are read before they are sent: a row of small records at once, and never more in memory than
 /// this and one record.
 const CHUNK_BYTES: usize = 128 * 1024;
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new()
-        .route("/api/v1/store/export", get(export))
-        .route("/api/v1/store/check", get(check))
-        .route("/api/v1/store/prune", post(prune))
-        .route("/api/v1/forget", post(forget))
+/// What describes these routes.
+#[derive(OpenApi)]
+#[openapi(paths(export, check, prune, forget))]
+struct Document;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api/v1/store/export", Rule::READ, export)
+        .get("/api/v1/store/check", Rule::READ, check)
+        .post("/api/v1/store/prune", Rule::OPERATE, prune)
+        .post("/api/v1/forget", Rule::OPERATE, forget)
+        .described_by(Document::openapi())
 }
 
-/// A line of JSON for each record, as of one moment. What was sent before a failure has no end that looks whole, and the
-/// connection is cut off.
+/// Answers the whole store as of one moment: a header, a line of JSON for each record, an end that counts them.
+#[utoipa::path(
+    get,
+    path = "/api/v1/store/export",
+    tag = "Store",
+    responses(
+        (status = 200, description = "lines of JSON", body = String, content_type = "application/x-ndjson"),
+    )
+)]
 async fn export(State(context): State<Context>, _: NoParameters) -> Result<Response, Problem> {
     let handle = &context.handle;
     let lines = portable::lines(handle.query().export().await?, handle.now());
@@ -57,17 +73,36 @@ fn chunk(lines: &mut impl Iterator<Item = Result<String, StoreError>>) -> Result
     Ok(Some(chunk).filter(|chunk| !chunk.is_empty()))
 }
 
-#[derive(Serialize)]
+/// What the store was found to hold.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StoreCheck)]
 struct CheckView {
+    /// Always true: what is damaged is named by a refusal instead.
     ok: bool,
+    /// Runs.
     runs: u64,
+    /// Entries of their journals.
     entries: u64,
+    /// Mails.
     mails: u64,
+    /// Events that no job listened to.
     events: u64,
+    /// Webhook deliveries.
+    deliveries: u64,
+    /// Orders of the embedded book.
     orders: u64,
 }
 
-/// Reads everything; what is damaged is named by the refusal.
+/// Reads the whole store; what is damaged is named by the refusal.
+#[utoipa::path(
+    get,
+    path = "/api/v1/store/check",
+    tag = "Store",
+    responses(
+        (status = 200, description = "what the store holds", body = CheckView),
+        (status = 500, description = "the store is damaged", body = ProblemShape, content_type = "application/problem+json"),
+    )
+)]
 async fn check(State(context): State<Context>, _: NoParameters) -> Result<JsonResponse<CheckView>, Problem> {
     let query = context.handle.query();
     let mut checked = Checked::default();
@@ -75,22 +110,34 @@ async fn check(State(context): State<Context>, _: NoParameters) -> Result<JsonRe
         checked.add(&record?, query).await?;
         tokio::task::yield_now().await;
     }
-    let Checked { runs, entries, mails, events, orders } = checked;
-    Ok(JsonResponse(CheckView { ok: true, runs, entries, mails, events, orders }))
+    let Checked { runs, entries, mails, events, deliveries, orders } = checked;
+    Ok(JsonResponse(CheckView { ok: true, runs, entries, mails, events, deliveries, orders }))
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EmptyBody {}
-
-#[derive(Serialize)]
+/// What was taken out.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Pruned)]
 struct PruneView {
+    /// Runs.
     runs: usize,
+    /// Events.
     events: usize,
+    /// Mails.
     mails: usize,
+    /// Webhook deliveries.
+    deliveries: usize,
 }
 
 /// Takes out what the configuration does not keep any longer, now instead of within the minute.
+#[utoipa::path(
+    post,
+    path = "/api/v1/store/prune",
+    tag = "Store",
+    request_body = Option<EmptyBody>,
+    responses(
+        (status = 200, description = "what was taken out", body = PruneView),
+    )
+)]
 async fn prune(
     State(context): State<Context>,
     _: NoParameters,
@@ -98,38 +145,69 @@ async fn prune(
 ) -> Result<JsonResponse<PruneView>, Problem> {
     let handle = &context.handle;
     let pruned = handle.prune(handle.retention()).await?;
-    Ok(JsonResponse(PruneView { runs: pruned.runs, events: pruned.events, mails: pruned.mails }))
+    let Pruned { runs, events, mails, deliveries, .. } = pruned;
+    Ok(JsonResponse(PruneView { runs, events, mails, deliveries }))
 }
 
-#[derive(Deserialize)]
+/// What is to be forgotten: an address, or a value that stands at a pointer.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Forget)]
 #[serde(deny_unknown_fields)]
 struct ForgetBody {
+    /// Whatever carries this address; case does not matter.
     email: Option<String>,
+    /// Whatever has `value` here, a JSON Pointer into payloads.
     pointer: Option<String>,
+    /// What stands at `pointer`.
     value: Option<String>,
+    /// Only say what would happen.
     #[serde(default)]
     dry_run: bool,
 }
 
-#[derive(Serialize)]
+/// What was, or would be, deleted.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Forgotten)]
 struct ForgottenView {
+    /// Runs.
     runs: usize,
+    /// Dead runs among them.
     dead: usize,
+    /// Mails.
     mails: usize,
+    /// Events.
     events: usize,
+    /// Webhook deliveries.
+    deliveries: usize,
+    /// Orders that have no name and address any more.
     orders: usize,
+    /// Suppressions that have no address any more.
     suppressions: usize,
+    /// Runs that were not deleted.
     skipped: Vec<SkippedView>,
+    /// Whether this is only what would happen.
     dry_run: bool,
 }
 
-#[derive(Serialize)]
+/// A run that was not deleted.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ForgetSkipped)]
 struct SkippedView {
     id: RunId,
+    /// Why.
     reason: &'static str,
 }
 
 /// Deletes everything that carries an address or a value, from the files too.
+#[utoipa::path(
+    post,
+    path = "/api/v1/forget",
+    tag = "Store",
+    request_body = ForgetBody,
+    responses(
+        (status = 200, description = "what was, or would be, deleted", body = ForgottenView),
+    )
+)]
 async fn forget(
     State(context): State<Context>,
     _: NoParameters,
@@ -139,8 +217,8 @@ async fn forget(
     let forgotten = context.handle.forget(wanted(body)?, dry_run).await?;
     let reason = "it is under way; forget again once it has ended";
     let skipped = forgotten.running.into_iter().map(|id| SkippedView { id, reason }).collect();
-    let Forgotten { runs, dead, mails, events, orders, suppressions, .. } = forgotten;
-    Ok(JsonResponse(ForgottenView { runs, dead, mails, events, orders, suppressions, skipped, dry_run }))
+    let Forgotten { runs, dead, mails, events, deliveries, orders, suppressions, .. } = forgotten;
+    Ok(JsonResponse(ForgottenView { runs, dead, mails, events, deliveries, orders, suppressions, skipped, dry_run }))
 }
 
 fn wanted(body: ForgetBody) -> Result<Forget, Problem> {

@@ -3,29 +3,39 @@
 
 use std::str::FromStr;
 
+use axum::Json as JsonResponse;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json as JsonResponse, Router};
 use jobmill_core::mail::{InvalidMessage, Mailbox};
 use jobmill_core::suppression::{Suppression, SuppressionSource};
 use jobmill_core::{Timestamp, limits};
 use jobmill_store::Suppressed;
 use serde::{Deserialize, Serialize};
+use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
 use crate::api::List;
 use crate::api::operator::operator;
+use crate::authentication::Caller;
 use crate::body::OptionalJsonBody;
 use crate::error::{Code, Problem};
 use crate::path::{Id, PathId};
 use crate::query::{NoParameters, Parameters};
+use crate::routes::{Routes, Rule};
 
-pub(super) fn routes() -> Router<Context> {
-    Router::new()
-        .route("/api/v1/suppressions", get(list))
-        .route("/api/v1/suppressions/{address}", get(show).put(suppress).delete(lift))
+/// What describes these routes.
+#[derive(OpenApi)]
+#[openapi(paths(list, show, suppress, lift))]
+struct Document;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/api/v1/suppressions", Rule::READ, list)
+        .get("/api/v1/suppressions/{address}", Rule::READ, show)
+        .put("/api/v1/suppressions/{address}", Rule::OPERATE, suppress)
+        .delete("/api/v1/suppressions/{address}", Rule::OPERATE, lift)
+        .described_by(Document::openapi())
 }
 
 /// An address that mail could be sent to.
@@ -45,14 +55,19 @@ impl PathId for Address {
     const REFUSAL: Code = Code::InvalidAddress;
 }
 
-#[derive(Serialize)]
+/// An address that gets no mail.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Suppression)]
 struct SuppressionView {
     /// Null once it was forgotten.
     address: Option<String>,
+    /// Why, for people.
     reason: Option<String>,
+    /// Who said so: `operator`, `bounce` or `webhook`.
     source: &'static str,
-    /// The operator; null for a bounce.
+    /// The operator, or the webhook; null for a bounce.
     by: Option<String>,
+    /// Since when.
     since: Timestamp,
 }
 
@@ -61,13 +76,26 @@ impl From<Suppression> for SuppressionView {
         let Suppression { address, reason, source, at, .. } = suppression;
         let word = source.as_str();
         let by = match source {
-            SuppressionSource::Operator(by) => Some(by),
+            SuppressionSource::Operator(by) | SuppressionSource::Webhook(by) => Some(by),
             SuppressionSource::Bounce => None,
         };
         Self { address, reason, source: word, by, since: at }
     }
 }
 
+/// Lists the addresses that get no mail.
+#[utoipa::path(
+    get,
+    path = "/api/v1/suppressions",
+    tag = "Suppressions",
+    params(
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, description = "items of the page, 1 to 200; 50 if absent"),
+    ),
+    responses(
+        (status = 200, description = "a page of addresses", body = List<SuppressionView>),
+    )
+)]
 async fn list(
     State(context): State<Context>,
     parameters: Parameters,
@@ -78,6 +106,18 @@ async fn list(
     Ok(JsonResponse(List::page(page, SuppressionView::from)))
 }
 
+/// Shows why an address gets no mail.
+#[utoipa::path(
+    get,
+    path = "/api/v1/suppressions/{address}",
+    tag = "Suppressions",
+    params(
+        ("address" = String, Path, description = "the address; case does not matter"),
+    ),
+    responses(
+        (status = 200, description = "who said so, and when", body = SuppressionView),
+    )
+)]
 async fn show(
     State(context): State<Context>,
     Id(Address(address)): Id<Address>,
@@ -91,21 +131,40 @@ fn unknown(address: &str) -> Problem {
     Problem::new(Code::UnknownSuppression, format!("{address} is not suppressed"))
 }
 
-#[derive(Default, Deserialize)]
+/// Why an address gets no mail.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = Suppress)]
 #[serde(deny_unknown_fields)]
 struct SuppressBody {
+    /// Why, for people.
     reason: Option<String>,
+    /// Who asks; the token's name if absent.
     by: Option<String>,
 }
 
+/// Stops mail to an address.
+#[utoipa::path(
+    put,
+    path = "/api/v1/suppressions/{address}",
+    tag = "Suppressions",
+    params(
+        ("address" = String, Path, description = "the address; case does not matter"),
+    ),
+    request_body = Option<SuppressBody>,
+    responses(
+        (status = 200, description = "it got none before", body = SuppressionView),
+        (status = 201, description = "it gets none from now on", body = SuppressionView),
+    )
+)]
 async fn suppress(
     State(context): State<Context>,
+    caller: Caller,
     Id(Address(address)): Id<Address>,
     _: NoParameters,
     OptionalJsonBody(body): OptionalJsonBody<SuppressBody>,
 ) -> Result<Response, Problem> {
     let handle = &context.handle;
-    let source = SuppressionSource::Operator(operator(body.by)?);
+    let source = SuppressionSource::Operator(operator(body.by, &caller)?);
     if body.reason.as_ref().is_some_and(|reason| reason.len() > limits::ERROR_TEXT_BYTES) {
         let reason = format!("is longer than {} bytes", limits::ERROR_TEXT_BYTES);
         return Err(Problem::invalid_member("/reason", reason));
@@ -117,6 +176,18 @@ async fn suppress(
     Ok((status, JsonResponse(SuppressionView::from(suppression))).into_response())
 }
 
+/// Lets an address get mail again.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/suppressions/{address}",
+    tag = "Suppressions",
+    params(
+        ("address" = String, Path, description = "the address; case does not matter"),
+    ),
+    responses(
+        (status = 204, description = "it gets mail again"),
+    )
+)]
 async fn lift(
     State(context): State<Context>,
     Id(Address(address)): Id<Address>,

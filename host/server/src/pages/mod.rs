@@ -4,16 +4,14 @@
 mod status;
 mod words;
 
-use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::IntoResponse;
-use axum::routing::get;
 
-use crate::Context;
+use crate::routes::{Routes, Rule};
 
 /// Every page and what belongs to it.
-pub(crate) fn routes() -> Router<Context> {
-    Router::new().route("/", get(status::show)).route("/assets/jobmill.css", get(stylesheet))
+pub(crate) fn routes() -> Routes {
+    Routes::new().get("/", Rule::READ, status::show).get("/assets/jobmill.css", Rule::READ, stylesheet)
 }
 
 /// What a page may load and do: its own style sheet, and nothing else.

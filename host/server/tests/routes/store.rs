@@ -93,7 +93,7 @@ async fn pruning_goes_by_what_is_configured() {
     let month = Duration::from_hours(24 * 30);
     // Not started, so that it does not prune by itself.
     let (world, _engine) = World::keeping(&[], Retention { completed: Some(month), ..Retention::default() });
-    let event = EventRequest { name: "nobody/listens".to_owned(), data: Json::empty_object(), id: None, ts: None };
+    let event = EventRequest::new("nobody/listens".to_owned(), Json::empty_object());
     world.handle.publish(vec![event]).await.expect("published");
     assert_eq!(world.post("/api/v1/store/prune", "{}").await.body, r#"{"runs":0,"events":0,"mails":0}"#);
     world.clock.advance(month);

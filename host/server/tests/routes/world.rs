@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use jobmill_core::mail::InDoubt;
-use jobmill_core::{JobId, JobOverrides, RunId, RunState};
+use jobmill_core::{JobId, JobOverrides, RunId, RunState, limits};
 use jobmill_engine::{Engine, Handle, Settings};
 use jobmill_server::{DevelopmentFaults, FaultKind, ServerSettings};
 use jobmill_store::{LogStore, MemoryLog, Retention};
@@ -19,6 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
+use crate::conformance;
 use crate::machine::{Counting, HandClock};
 use crate::scripts::Scripts;
 
@@ -106,6 +107,7 @@ impl World {
             queues: BTreeMap::from([("bulk".to_owned(), 3)]),
             waiting: WAITING,
             in_doubt: InDoubt::Park,
+            event_id_window: limits::UNIQUE_WINDOW,
         };
         let (engine, handle) = Engine::new(
             settings,
@@ -166,12 +168,40 @@ impl World {
         self.send(request(Method::DELETE, path).body(Body::empty()).expect("a request")).await
     }
 
+    /// The same with a token.
+    pub(crate) async fn get_with(&self, path: &str, secret: &str) -> Answer {
+        let request = request(Method::GET, path).header(header::AUTHORIZATION, format!("Bearer {secret}"));
+        self.send(request.body(Body::empty()).expect("a request")).await
+    }
+
+    /// The same with a token.
+    pub(crate) async fn post_with(&self, path: &str, body: &str, secret: &str) -> Answer {
+        let mut request = json(Method::POST, path, body);
+        let value = format!("Bearer {secret}").parse().expect("a header");
+        request.headers_mut().insert(header::AUTHORIZATION, value);
+        self.send(request).await
+    }
+
+    /// Makes the first token; answers its id and its secret.
+    pub(crate) async fn token(&self, body: &str) -> (String, String) {
+        let made = self.post("/api/v1/tokens", body).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+        let text = |pointer| made.json().pointer(pointer).and_then(Value::as_str).expect("a text").to_owned();
+        (text("/token/id"), text("/secret"))
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let sent = self.router.clone().oneshot(request);
-        let response = tokio::time::timeout(WATCHDOG, sent).await.expect("the answer never came").expect("infallible");
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let (request, sent) = readable(request).await;
+        let answered = self.router.clone().oneshot(request);
+        let response =
+            tokio::time::timeout(WATCHDOG, answered).await.expect("the answer never came").expect("infallible");
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(bytes.into()).expect("UTF-8") }
+        let body = String::from_utf8(bytes.into()).expect("UTF-8");
+        let answer = Answer { status: parts.status, headers: parts.headers, body };
+        conformance::check(&method, &path, sent.as_deref(), &answer);
+        answer
     }
 
     /// Enqueues and waits for the end; answers the run's id.
@@ -190,6 +220,17 @@ impl World {
     }
 }
 
+/// The same request, and the text of its body where the whole length was declared.
+async fn readable(request: Request<Body>) -> (Request<Body>, Option<String>) {
+    if request.body().size_hint().exact().is_none_or(|length| length == 0) {
+        return (request, None);
+    }
+    let (parts, body) = request.into_parts();
+    let bytes = body.collect().await.expect("a body").to_bytes();
+    let text = String::from_utf8(bytes.to_vec()).ok();
+    (Request::from_parts(parts, Body::from(bytes)), text)
+}
+
 pub(crate) fn settings_with(faults: Option<Arc<dyn DevelopmentFaults>>) -> ServerSettings {
     ServerSettings {
         raw_mail: Arc::new(|mail| {
@@ -198,6 +239,8 @@ pub(crate) fn settings_with(faults: Option<Arc<dyn DevelopmentFaults>>) -> Serve
         mail_outlet: None,
         alarms: Arc::new(|_| Vec::new()),
         faults,
+        tokens: Vec::new(),
+        webhooks: Vec::new(),
     }
 }
 
@@ -258,7 +301,7 @@ impl Answer {
 /// `run_01ABC…` becomes `run_1` for the first such id, `run_2` for the second.
 pub(crate) fn number_ids(text: &str) -> String {
     let mut numbered = text.to_owned();
-    for prefix in ["run_", "mail_", "evt_"] {
+    for prefix in ["run_", "mail_", "evt_", "tok_"] {
         let mut known: Vec<String> = Vec::new();
         let mut rest = text;
         while let Some(at) = rest.find(prefix) {

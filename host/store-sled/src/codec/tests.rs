@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jobmill_core::delivery::{Delivery, DeliveryOutcome};
 use jobmill_core::flow::{FlowKey, FullAt, Mark, Pointer, RateLimit, UniqueStates};
 use jobmill_core::journal::{
     DebounceTerms, EarlierKey, EffectKey, Enqueued, EntryKind, Finished, LogLevel, LogLine, Started, Terms, UniqueTerms,
@@ -11,7 +12,8 @@ use jobmill_core::mail::{Attachment, Mail, MailStatus, Mailbox, Message};
 use jobmill_core::order::{Money, Order, OrderItem, OrderPatch, OrderStatus};
 use jobmill_core::run::AttemptOutcome;
 use jobmill_core::suppression::{AddressDigest, Suppression, SuppressionSource};
-use jobmill_core::{AttemptError, FailureKind, JobId, RunState, Version};
+use jobmill_core::token::{Scope, SecretDigest, Token};
+use jobmill_core::{AttemptError, EventId, FailureKind, JobId, RunState, TokenId, Version};
 use jobmill_store::{Control, JobControl, Pause, QueueControl, Schedule};
 use proptest::collection::vec;
 use proptest::option::of;
@@ -45,8 +47,14 @@ fn event_id() -> BoxedStrategy<EventId> {
     "[ -~äöü€]{1,64}".prop_map(|id| id.parse().expect("an event id")).boxed()
 }
 
+fn event_key() -> BoxedStrategy<EventKey> {
+    any::<[u8; 16]>().prop_map(EventKey::from_bytes).boxed()
+}
+
 fn reference() -> BoxedStrategy<EventReference> {
-    (event_id(), text(), time()).prop_map(|(id, name, ts)| EventReference { id, name, ts }).boxed()
+    (event_key(), event_id(), text(), time())
+        .prop_map(|(key, id, name, ts)| EventReference { key, id, name: name.into(), ts })
+        .boxed()
 }
 
 fn job() -> BoxedStrategy<JobId> {
@@ -249,6 +257,49 @@ fn kind() -> BoxedStrategy<EntryKind> {
     .boxed()
 }
 
+fn source() -> BoxedStrategy<SuppressionSource> {
+    prop_oneof![
+        Just(SuppressionSource::Bounce),
+        text().prop_map(SuppressionSource::Operator),
+        text().prop_map(SuppressionSource::Webhook),
+    ]
+    .boxed()
+}
+
+fn token() -> BoxedStrategy<Token> {
+    let scope = proptest::sample::select(vec![Scope::Enqueue, Scope::Read, Scope::Operate]);
+    let rate =
+        (1..u32::MAX, of(pointer())).prop_map(|(limit, key)| RateLimit { limit, period: Duration::from_mins(1), key });
+    let first = (any::<[u8; 16]>(), text(), scope, any::<[u8; 32]>(), time());
+    let second = (of(time()), of(time()), of(time()), of(rate), of(any::<u32>()));
+    let token = (first, second).prop_map(|((id, name, scope, digest, created_at), second)| {
+        let (expires_at, revoked_at, last_used_at, rate_limit, max_waiting) = second;
+        let (id, digest) = (TokenId::from_bytes(id), SecretDigest(digest));
+        Token { id, name, scope, digest, created_at, expires_at, revoked_at, last_used_at, rate_limit, max_waiting }
+    });
+    token.boxed()
+}
+
+fn delivery_id() -> BoxedStrategy<DeliveryId> {
+    any::<[u8; 16]>().prop_map(DeliveryId::from_bytes).boxed()
+}
+
+fn delivery() -> BoxedStrategy<Delivery> {
+    let outcome = prop_oneof![
+        event_key().prop_map(|event| DeliveryOutcome::Published { event }),
+        vec(text(), 0..3).prop_map(|addresses| DeliveryOutcome::Suppressed { addresses }),
+        Just(DeliveryOutcome::Ignored),
+        text().prop_map(|reason| DeliveryOutcome::Unmapped { reason }),
+    ];
+    let first = (delivery_id(), text(), text(), text());
+    let delivery =
+        (first, time(), text(), outcome, any::<u32>()).prop_map(|(first, received_at, body, outcome, replays)| {
+            let (id, endpoint, sender_id, kind) = first;
+            Delivery { id, endpoint, sender_id, kind, received_at, body, outcome, replays }
+        });
+    delivery.boxed()
+}
+
 fn control() -> BoxedStrategy<Control> {
     let pause = || of((text(), time()).prop_map(|(by, at)| Pause { by, at }));
     prop_oneof![
@@ -259,11 +310,11 @@ fn control() -> BoxedStrategy<Control> {
         (job(), text(), time(), of(run_id()), any::<bool>()).prop_map(|(job, cron, up_to, last_run, ended)| {
             Control::Schedule(Schedule { job, cron, up_to, last_run, ended })
         }),
-        (of(text()), text(), of(text()), of(text()), time()).prop_map(|(address, digest, reason, by, at)| {
-            let source = by.map_or(SuppressionSource::Bounce, SuppressionSource::Operator);
+        (of(text()), text(), of(text()), source(), time()).prop_map(|(address, digest, reason, source, at)| {
             Control::Suppression(Suppression { address, digest: AddressDigest::of(&digest), reason, source, at })
         }),
         text().prop_map(|text| Control::SuppressionLifted(AddressDigest::of(&text))),
+        token().prop_map(|token| Control::Token(Box::new(token))),
     ]
     .boxed()
 }
@@ -278,7 +329,9 @@ fn record() -> BoxedStrategy<Record> {
         1 => order().prop_map(Record::Order),
         1 => any::<[u8; 16]>().prop_map(|up_to| Record::MailCleared { up_to: MailId::from_bytes(up_to) }),
         1 => vec(run_id(), 0..4).prop_map(|runs| Record::Pruned { runs }),
-        1 => vec(event_id(), 0..4).prop_map(|events| Record::PrunedEvents { events }),
+        1 => vec(event_key(), 0..4).prop_map(|events| Record::PrunedEvents { events }),
+        1 => delivery().prop_map(Record::Delivery),
+        1 => vec(delivery_id(), 0..4).prop_map(|deliveries| Record::PrunedDeliveries { deliveries }),
         1 => any::<u64>().prop_map(|block| Record::Floor { block }),
     ]
     .boxed()

@@ -69,7 +69,7 @@ fn a_block_of_a_newer_release_is_refused_as_such() {
         tree.insert(key, value).expect("writes");
     });
     let text = damaged(&directory);
-    assert_eq!(text, "block 40 has format 9, and this release reads up to 2; use the release that wrote it");
+    assert_eq!(text, "block 40 has format 9, and this release reads up to 3; use the release that wrote it");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use jobmill_core::{DeliveryId, EventKey};
 use jobmill_store::{Log, LogError, LogOpener, Place, Record};
 use jobmill_store_sled::{Durability, SledLog, SledOpener};
 
@@ -26,7 +27,8 @@ fn a_reopened_log_hands_over_what_was_appended_and_goes_on() {
         order("order_1", 10),
         mail_cleared(3),
         Record::Pruned { runs: vec![run(1)] },
-        Record::PrunedEvents { events: vec!["evt".parse().expect("an event id")] },
+        Record::PrunedEvents { events: vec![EventKey::from_bytes([7; 16])] },
+        Record::PrunedDeliveries { deliveries: vec![DeliveryId::from_bytes([8; 16])] },
     ];
     let mut log = open(&directory);
     write(&mut log, &[&last]);

@@ -93,11 +93,11 @@ fn a_newer_store_is_refused_and_left_as_it_is() {
     let home = tempfile::tempdir().expect("a directory");
     let directory = home.path().join("store");
     filled(&directory);
-    fs::write(directory.join("format"), "3\n").expect("writes");
+    fs::write(directory.join("format"), "4\n").expect("writes");
     fs::write(directory.join("snap.FFFFFFFFFFFFFFFF.generating"), "x").expect("writes");
     let before = files(&directory);
     let Err(refused) = SledLog::open(&directory, Durability::Full).map(drop) else { panic!("opened") };
-    assert!(matches!(refused, OpenError::Newer { found: 3, .. }), "{refused}");
+    assert!(matches!(refused, OpenError::Newer { found: 4, .. }), "{refused}");
     assert_eq!(files(&directory), before);
 }
 
@@ -106,10 +106,10 @@ fn a_store_of_a_format_that_was_never_released_is_refused_and_left_as_it_is() {
     let home = tempfile::tempdir().expect("a directory");
     let directory = home.path().join("store");
     filled(&directory);
-    fs::write(directory.join("format"), "1\n").expect("writes");
+    fs::write(directory.join("format"), "2\n").expect("writes");
     let before = files(&directory);
     let Err(refused) = SledLog::open(&directory, Durability::Full).map(drop) else { panic!("opened") };
-    assert!(refused.to_string().ends_with("has format 1, which was never released; name a new directory"), "{refused}");
+    assert!(refused.to_string().ends_with("has format 2, which was never released; name a new directory"), "{refused}");
     assert_eq!(files(&directory), before);
 }
 

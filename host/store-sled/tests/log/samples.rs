@@ -6,7 +6,7 @@ use std::path::Path;
 use jobmill_core::journal::{EffectKey, Enqueued, Entry, EntryKind, EventReference};
 use jobmill_core::mail::{Attachment, Mail, Mailbox, Message};
 use jobmill_core::order::{Money, Order, OrderStatus};
-use jobmill_core::{Json, MailId, RunId, Timestamp};
+use jobmill_core::{EventKey, Json, MailId, RunId, Timestamp};
 use jobmill_store::{Log, LogError, Place, Record};
 use jobmill_store_sled::{Durability, SledLog};
 
@@ -47,8 +47,9 @@ pub(crate) fn step(number: u32, first: u32) -> Record {
 
 pub(crate) fn event(id: &str, data_bytes: usize) -> Record {
     let reference = EventReference {
+        key: EventKey::first_at(Timestamp::from_millis(7)),
         id: id.parse().expect("an event id"),
-        name: "email/welcome".to_owned(),
+        name: "email/welcome".into(),
         ts: Timestamp::from_millis(7),
     };
     let data = Json::of(&"x".repeat(data_bytes)).expect("a document");

@@ -1,19 +1,19 @@
-//! How runs come in: enqueues and events, decided against what holds a key, waits to be replaced, or waits at all.
-//! One place decides for both; nothing of a command is written unless all of it is.
+//! How runs come in, by enqueues, events and schedules: decided against what holds a key, waits to be replaced, or waits
+//! at all. One place decides for all; nothing of a command is written unless all of it is.
 
 use std::collections::{BTreeMap, HashMap};
 
 use jobmill_core::journal::{
     DebounceTerms, EarlierKey, Enqueued as EnqueuedEntry, Entry, EntryKind, EventReference, Terms,
 };
-use jobmill_core::{EventId, JobId, RunId, Timestamp, limits, transition};
+use jobmill_core::{JobId, RunId, Timestamp, limits, transition};
 
 use super::{Decision, journal};
 use crate::committer::Commit;
 use crate::control::{Control, ControlKey, Schedule};
-use crate::index::{DebounceKey, EventRow, Index, RunIds, UniqueKey, unique_keys};
+use crate::index::{DebounceKey, Index, RunIds, UniqueKey, unique_keys};
 use crate::log::Record;
-use crate::store::{Enqueued, Firing, NewEvent, NewRun, Published, StoreError};
+use crate::store::{Enqueued, Firing, NewEvent, NewRun, StoreError};
 
 /// How an enqueue is answered, once durable.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +47,7 @@ impl EnqueueAnswer {
 }
 
 /// Why a run can't be decided in this commit.
-enum Unanswered {
+pub(super) enum Unanswered {
     Later,
     Refused(StoreError),
 }
@@ -60,11 +60,11 @@ struct Waiting {
 }
 
 /// What a command takes in, while it is decided.
-struct Intake<'commit, 'index> {
-    commit: &'commit mut Commit<'index>,
-    now: Timestamp,
+pub(super) struct Intake<'commit, 'index> {
+    pub(super) commit: &'commit mut Commit<'index>,
+    pub(super) now: Timestamp,
     /// What is written, in the order in which it came.
-    records: Vec<Record>,
+    pub(super) records: Vec<Record>,
     /// Where among them the enqueue of a run is.
     written: HashMap<RunId, usize>,
     /// Keys that were taken here.
@@ -76,7 +76,7 @@ struct Intake<'commit, 'index> {
 }
 
 impl<'commit, 'index> Intake<'commit, 'index> {
-    fn new(commit: &'commit mut Commit<'index>, now: Timestamp) -> Self {
+    pub(super) fn new(commit: &'commit mut Commit<'index>, now: Timestamp) -> Self {
         Self {
             commit,
             now,
@@ -122,6 +122,24 @@ impl<'commit, 'index> Intake<'commit, 'index> {
         *self.created.entry(run.job.clone()).or_default() += 1;
         self.write(run, run.id, self.now, event, Vec::new());
         Ok(EnqueueAnswer::Created(run.id))
+    }
+
+    /// Takes a run of an event in; answers which run it is, and whether that one tells of the event.
+    pub(super) fn take_of_event(&mut self, run: &NewRun, event: &EventReference) -> Result<(RunId, bool), Unanswered> {
+        let answer = self.take(run, Some(event))?;
+        Ok((answer.run(), matches!(answer, EnqueueAnswer::Created(_)) && run.flow.debounce.is_none()))
+    }
+
+    /// The job of a run that is there or is written here.
+    pub(super) fn job_of(&self, run: RunId) -> Option<&JobId> {
+        let written = || match &self.records[*self.written.get(&run)?] {
+            Record::Journal { entries, .. } => match &entries.first()?.kind {
+                EntryKind::Enqueued(enqueued) => Some(&enqueued.job),
+                _ => None,
+            },
+            _ => None,
+        };
+        self.commit.index.head(run).map(|head| &head.job).or_else(written)
     }
 
     /// Puts the payload into the run that waits for it to be quiet, if one does.
@@ -199,7 +217,7 @@ impl<'commit, 'index> Intake<'commit, 'index> {
     }
 
     /// Cancels the waiting runs that an event takes back.
-    fn cancel(&mut self, event: &NewEvent) -> Result<(), Unanswered> {
+    pub(super) fn cancel(&mut self, event: &NewEvent) -> Result<(), Unanswered> {
         let reason = format!("event {} ({}) cancelled it", event.reference.name, event.reference.id);
         for mark in &event.cancels {
             let written = self.written.values().copied();
@@ -228,7 +246,7 @@ impl<'commit, 'index> Intake<'commit, 'index> {
     }
 
     /// Everything is decided.
-    fn finish<Answer>(self, answer: Answer) -> Decision<Answer> {
+    pub(super) fn finish<Answer>(self, answer: Answer) -> Decision<Answer> {
         if let (Some(full), false) = (&self.commit.full, self.records.is_empty()) {
             return Decision::Refuse(full.clone());
         }
@@ -302,59 +320,6 @@ fn enqueued(run: &NewRun, event: Option<&EventReference>, earlier: Vec<EarlierKe
         rerun_of: run.rerun_of,
         terms: (terms != Terms::default()).then(|| Box::new(terms)),
     }
-}
-
-/// Publish: all or nothing. An id that is known starts nothing.
-pub(crate) fn publish(commit: &mut Commit<'_>, events: &[NewEvent], now: Timestamp) -> Decision<Vec<Published>> {
-    let index = commit.index;
-    if events.iter().any(|event| commit.touched.events.contains(event.reference.id.as_str())) {
-        return Decision::Later;
-    }
-    let mut intake = Intake::new(commit, now);
-    let mut answers: Vec<Published> = Vec::with_capacity(events.len());
-    let mut published: HashMap<&EventId, usize> = HashMap::new();
-    for (position, event) in events.iter().enumerate() {
-        let id = &event.reference.id;
-        let known = index.event(id).map(|row: &EventRow| row.runs().to_vec());
-        let known = known.or_else(|| published.get(id).map(|first| answers[*first].runs.clone()));
-        if let Some(runs) = known {
-            answers.push(Published { id: id.clone(), runs, replayed: true });
-            continue;
-        }
-        match start(&mut intake, event) {
-            Ok(runs) => answers.push(Published { id: id.clone(), runs, replayed: false }),
-            Err(Unanswered::Later) => return Decision::Later,
-            Err(Unanswered::Refused(error)) => return Decision::Refuse(error),
-        }
-        published.insert(id, position);
-    }
-    let names: Vec<String> = published.keys().map(|id| id.as_str().to_owned()).collect();
-    let decision = intake.finish(answers);
-    if matches!(decision, Decision::Write(..)) {
-        commit.touched.events.extend(names);
-    }
-    decision
-}
-
-/// What an event takes back and what it starts; answers the runs, in the order of their ids.
-fn start(intake: &mut Intake<'_, '_>, event: &NewEvent) -> Result<Vec<RunId>, Unanswered> {
-    intake.cancel(event)?;
-    let mut runs = Vec::with_capacity(event.runs.len());
-    let mut tell = true;
-    for run in &event.runs {
-        let answer = intake.take(run, Some(&event.reference))?;
-        // What a later event may replace, or what was there before, does not tell of this event.
-        tell &= matches!(answer, EnqueueAnswer::Created(_)) && run.flow.debounce.is_none();
-        runs.push(answer.run());
-    }
-    runs.sort_unstable();
-    runs.dedup();
-    if !tell || runs.is_empty() {
-        let (reference, data) = (event.reference.clone(), event.data.clone());
-        let record = Record::Event { reference, data, received_at: intake.now, runs: runs.clone() };
-        intake.records.push(record);
-    }
-    Ok(runs)
 }
 
 /// Takes a schedule on and makes its run; nothing when it has come elsewhere meanwhile.

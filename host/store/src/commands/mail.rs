@@ -27,7 +27,7 @@ pub(crate) fn suppress(commit: &mut Commit<'_>, suppression: &Suppression) -> De
     let after = match before {
         None => suppression.clone(),
         // A mail that was on its way when somebody said it.
-        Some(before) if suppression.source == SuppressionSource::Bounce => before.clone(),
+        Some(before) if !matches!(suppression.source, SuppressionSource::Operator(_)) => before.clone(),
         Some(before) => Suppression {
             address: suppression.address.clone(),
             reason: suppression.reason.clone().or_else(|| before.reason.clone()),

@@ -2,29 +2,34 @@
 //! It writes nothing and waits for nothing; the committer does both.
 
 mod enqueue;
+mod events;
+mod keeping;
 mod mail;
+mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
+use jobmill_core::delivery::Delivery;
 use jobmill_core::journal::{Entry, EntryKind};
 use jobmill_core::mail::DoubtfulMail;
 use jobmill_core::order::{Order, OrderError};
 use jobmill_core::transition::{self, Refused};
-use jobmill_core::{EventId, JobId, MailId, RunHead, RunId, RunState, Timestamp, limits};
+use jobmill_core::{EventId, EventKey, JobId, RunHead, RunId, RunState, Timestamp, limits};
 
-pub(crate) use self::enqueue::{enqueue, fire, publish};
+pub(crate) use self::enqueue::{enqueue, fire};
+pub(crate) use self::events::{publish, receive};
+pub(crate) use self::keeping::{forget_rest, forget_runs, import, prune};
 pub(crate) use self::mail::{begin_release, clear_mail, end_release, lift, requeue, suppress};
+pub(crate) use self::tokens::{put_token, revoke_token, touch_token};
 use crate::committer::Commit;
 use crate::control::{Control, ControlKey};
 use crate::flow::{JobControl, Pause, QueueControl};
-use crate::forgetting::{self, Forget, Found, FoundRun, Kept};
-use crate::index::{DebounceKey, Index, Row, RunIds, UniqueKey};
+use crate::index::{DebounceKey, DeliveryName, Index, RunIds, UniqueKey};
 use crate::log::Record;
 use crate::mailing::{Doubts, MailInDoubt};
 use crate::query::{DeadFilter, RunFilter};
-use crate::reading;
-use crate::store::{BulkOutcome, LeaseReference, Pruned, QueueChange, RecordError, Retention, StoreError};
+use crate::store::{BulkOutcome, LeaseReference, NewEvent, QueueChange, RecordError, StoreError};
 
 /// What the commands of one commit have touched: a command that touches the same waits for the next commit, so that
 /// each is decided on what is durable.
@@ -32,7 +37,9 @@ use crate::store::{BulkOutcome, LeaseReference, Pruned, QueueChange, RecordError
 pub(crate) struct Touched {
     pub(crate) runs: RunIds,
     keys: HashSet<UniqueKey>,
-    events: HashSet<String>,
+    events: HashSet<EventKey>,
+    event_ids: HashSet<EventId>,
+    deliveries: HashSet<DeliveryName>,
     orders: HashSet<String>,
     controls: BTreeSet<ControlKey>,
     debounced: HashSet<DebounceKey>,
@@ -50,6 +57,21 @@ pub(crate) enum Decision<Answer> {
     Refuse(StoreError),
 }
 
+impl<Answer> Decision<Answer> {
+    /// The same with another answer.
+    fn map<Other>(self, change: impl FnOnce(Answer) -> Other) -> Decision<Other> {
+        match self {
+            Self::Write(records, answer) => Decision::Write(records, change(answer)),
+            Self::Later => Decision::Later,
+            Self::Refuse(error) => Decision::Refuse(error),
+        }
+    }
+}
+
+fn name_of(delivery: &Delivery) -> DeliveryName {
+    (delivery.endpoint.clone(), delivery.sender_id.clone())
+}
+
 /// More of a run's journal. A start that is not written yet goes along.
 fn journal(commit: &mut Commit<'_>, run: RunId, now: Timestamp, kinds: impl IntoIterator<Item = EntryKind>) -> Record {
     let next = commit.index.row(run).map_or(0, |row| row.entries);
@@ -60,11 +82,13 @@ fn journal(commit: &mut Commit<'_>, run: RunId, now: Timestamp, kinds: impl Into
 }
 
 /// Record or finish: entries of the attempt under way, which are taken when they are written. Changes of orders are
-/// decided here, on the order as it is now.
+/// decided here, on the order as it is now. Events that tell of an end are published with it; the end comes first: where
+/// they can't be published, it is written without them.
 pub(crate) fn write_under_lease(
     commit: &mut Commit<'_>,
     lease: LeaseReference,
     entries: &mut Vec<EntryKind>,
+    told: &[NewEvent],
     now: Timestamp,
 ) -> Decision<Result<(), RecordError>> {
     let index = commit.index;
@@ -77,28 +101,55 @@ pub(crate) fn write_under_lease(
     if row.entries as usize + entries.len() > limits::JOURNAL_ENTRIES && !ends(entries) {
         return Decision::Write(Vec::new(), Err(RecordError::JournalFull));
     }
-    let mut orders: BTreeMap<String, Order> = BTreeMap::new();
-    for kind in entries.iter() {
-        let EntryKind::OrderUpdated { order: id, patch, .. } = kind else {
-            continue;
-        };
-        if commit.touched.orders.contains(id) {
-            return Decision::Later;
+    let orders = match changed_orders(commit, entries, now) {
+        Ok(orders) => orders,
+        Err(refused) => return refused,
+    };
+    // Last, because what it decides has touched keys and runs already.
+    let published = if told.is_empty() {
+        Vec::new()
+    } else {
+        match events::publish(commit, told, now) {
+            Decision::Write(records, _) => records,
+            Decision::Later => return Decision::Later,
+            Decision::Refuse(error) => {
+                tracing::warn!(run = %lease.run, %error, "jobs that listen to the end of runs are not told of this one");
+                Vec::new()
+            }
         }
-        let current = orders.remove(id).or_else(|| index.order(id).map(|order| (**order).clone()));
-        let patched = current.ok_or_else(|| OrderError::NotFound(id.clone())).and_then(|it| it.patched(patch, now));
-        match patched {
-            Ok(order) => orders.insert(id.clone(), order),
-            Err(error) => return Decision::Write(Vec::new(), Err(RecordError::Order(error))),
-        };
-    }
+    };
     commit.touched.runs.insert(lease.run);
     commit.touched.orders.extend(orders.keys().cloned());
     let unchanged = |order: &Order| index.order(&order.id).is_some_and(|current| **current == *order);
     let settled = std::mem::take(entries).into_iter().map(|kind| settle(&row.head, kind));
     let mut records = vec![journal(commit, lease.run, now, settled)];
     records.extend(orders.into_values().filter(|order| !unchanged(order)).map(Record::Order));
+    records.extend(published);
     Decision::Write(records, Ok(()))
+}
+
+/// The orders as these entries change them, or what is to be answered instead.
+fn changed_orders(
+    commit: &Commit<'_>,
+    entries: &[EntryKind],
+    now: Timestamp,
+) -> Result<BTreeMap<String, Order>, Decision<Result<(), RecordError>>> {
+    let mut orders: BTreeMap<String, Order> = BTreeMap::new();
+    for kind in entries {
+        let EntryKind::OrderUpdated { order: id, patch, .. } = kind else {
+            continue;
+        };
+        if commit.touched.orders.contains(id) {
+            return Err(Decision::Later);
+        }
+        let current = orders.remove(id).or_else(|| commit.index.order(id).map(|order| (**order).clone()));
+        let patched = current.ok_or_else(|| OrderError::NotFound(id.clone())).and_then(|it| it.patched(patch, now));
+        match patched {
+            Ok(order) => orders.insert(id.clone(), order),
+            Err(error) => return Err(Decision::Write(Vec::new(), Err(RecordError::Order(error)))),
+        };
+    }
+    Ok(orders)
 }
 
 fn holds(head: &RunHead, lease: LeaseReference) -> bool {
@@ -231,100 +282,6 @@ pub(crate) fn control_job(commit: &mut Commit<'_>, job: &JobId, paused: Option<P
     Decision::Write(vec![record], control)
 }
 
-/// Takes final runs out whose time to be kept is over, and events that started nothing; at most so many at once.
-pub(crate) fn prune(commit: &mut Commit<'_>, retention: &Retention, now: Timestamp) -> Decision<Pruned> {
-    let index = commit.index;
-    let most = limits::PRUNED_AT_ONCE;
-    let runs: Vec<RunId> =
-        index.expired(retention, now).filter(|run| !commit.touched.runs.contains(run)).take(most).collect();
-    let oldest = retention.completed.and_then(|age| now.before(age.max(limits::UNIQUE_WINDOW)));
-    let events: Vec<EventId> = index
-        .events_alone()
-        .filter(|(_, _, received_at)| oldest.is_some_and(|oldest| *received_at <= oldest))
-        .map(|(id, _, _)| id.clone())
-        // One that is named by a run is known for as long as that run.
-        .filter(|id| index.event(id).is_some_and(|row| row.runs().iter().all(|run| index.head(*run).is_none())))
-        .filter(|id| !commit.touched.events.contains(id.as_str()))
-        .take(most)
-        .collect();
-    commit.touched.runs.extend(runs.iter().copied());
-    commit.touched.events.extend(events.iter().map(|id| id.as_str().to_owned()));
-    let oldest_mail = retention.mail.and_then(|age| now.before(age)).map(MailId::first_at);
-    let (mails, newest_old_mail) = oldest_mail.map_or((0, None), |oldest| index.mails.older(oldest));
-    let more = runs.len() == most || events.len() == most;
-    let pruned = Pruned { runs: runs.len(), events: events.len(), mails, more };
-    let mut records: Vec<Record> = newest_old_mail.map(|up_to| Record::MailCleared { up_to }).into_iter().collect();
-    if !runs.is_empty() {
-        records.push(Record::Pruned { runs });
-    }
-    if !events.is_empty() {
-        records.push(Record::PrunedEvents { events });
-    }
-    Decision::Write(records, pruned)
-}
-
-/// Takes runs out that are to be forgotten; answers those that stay, because they are not any more as they were found.
-pub(crate) fn forget_runs(
-    commit: &mut Commit<'_>,
-    found: &[FoundRun],
-    what: &Forget,
-) -> Decision<BTreeMap<RunId, Kept>> {
-    if found.iter().any(|found| commit.touched.runs.contains(&found.run)) {
-        return Decision::Later;
-    }
-    let (mut gone, mut kept) = (Vec::new(), BTreeMap::new());
-    for (found, row) in found.iter().filter_map(|found| Some((found, commit.index.row(found.run)?))) {
-        if row.head.state == RunState::Running {
-            kept.insert(found.run, Kept::UnderWay);
-            continue;
-        }
-        match still_concerns(commit, found, row, what) {
-            Ok(true) => gone.push(found.run),
-            Ok(false) => _ = kept.insert(found.run, Kept::Changed),
-            Err(error) => return Decision::Refuse(error),
-        }
-    }
-    if gone.is_empty() {
-        return Decision::Write(Vec::new(), kept);
-    }
-    commit.touched.runs.extend(gone.iter().copied());
-    Decision::Write(vec![Record::Pruned { runs: gone }], kept)
-}
-
-/// Whether a run still carries what it carried when it was found.
-fn still_concerns(commit: &Commit<'_>, found: &FoundRun, row: &Row, what: &Forget) -> Result<bool, StoreError> {
-    let Some(reader) = commit.reader.as_ref().filter(|_| found.may_change) else { return Ok(true) };
-    what.concerns_run(&reading::entries(&**reader, found.run, &row.places)?)
-}
-
-/// Takes events out that are to be forgotten, customers out of orders, and addresses out of the suppression list.
-pub(crate) fn forget_rest(commit: &mut Commit<'_>, found: &Found, what: &Forget) -> Decision<()> {
-    let Found { events, orders, suppressions, .. } = found;
-    let touched = &commit.touched;
-    let is_touched = events.iter().any(|event| touched.events.contains(event.as_str()))
-        || orders.iter().any(|order| touched.orders.contains(&order.id))
-        || suppressions.iter().any(|digest| touched.controls.contains(&ControlKey::Suppression(*digest)));
-    if is_touched {
-        return Decision::Later;
-    }
-    let mut records: Vec<Record> = Vec::new();
-    if !events.is_empty() {
-        records.push(Record::PrunedEvents { events: events.clone() });
-    }
-    // As they are now: somebody may have changed them meanwhile.
-    let email = what.email.as_deref();
-    let current = orders.iter().filter_map(|order| commit.index.order(&order.id));
-    let current = current.filter(|order| what.concerns_order(order));
-    records.extend(current.map(|order| Record::Order(forgetting::blanked(order, email))));
-    let suppressed = suppressions.iter().filter_map(|digest| commit.index.suppressed(*digest));
-    let without = suppressed.zip(email.iter().cycle()).map(|(it, email)| forgetting::without(it, email));
-    records.extend(without.map(|suppression| Record::Control(Control::Suppression(suppression))));
-    commit.touched.events.extend(events.iter().map(|event| event.as_str().to_owned()));
-    commit.touched.orders.extend(orders.iter().map(|order| order.id.clone()));
-    commit.touched.controls.extend(suppressions.iter().map(|digest| ControlKey::Suppression(*digest)));
-    Decision::Write(records, ())
-}
-
 /// What a bulk action changes.
 #[derive(Debug, Clone)]
 pub(crate) enum Bulk {
@@ -435,41 +392,4 @@ pub(crate) fn put_order(commit: &mut Commit<'_>, order: &Order) -> Decision<Orde
     let revision = commit.index.order(&order.id).map_or(1, |current| current.revision + 1);
     let order = Order { revision, ..order.clone() };
     Decision::Write(vec![Record::Order(order.clone())], order)
-}
-
-/// Records of another store, as `export` gave them. Runs and events that are there already are left as they are.
-pub(crate) fn import(commit: &mut Commit<'_>, records: &mut Vec<Record>) -> Decision<usize> {
-    if let Some(full) = &commit.full {
-        return Decision::Refuse(full.clone());
-    }
-    let is_new = |record: &Record| match record {
-        Record::Journal { run, first, .. } => *first == 0 && commit.index.row(*run).is_none(),
-        Record::Event { reference, .. } => commit.index.event(&reference.id).is_none(),
-        Record::Order(order) => commit.index.order(&order.id).is_none(),
-        Record::MailCleared { up_to } => commit.index.mails.cleared() < Some(*up_to),
-        Record::Control(control) => commit.index.control(&control.key()).is_none(),
-        Record::Pruned { .. } | Record::PrunedEvents { .. } | Record::Floor { .. } => false,
-    };
-    let touched = |record: &Record| match record {
-        Record::Journal { run, .. } => commit.touched.runs.contains(run),
-        Record::Event { reference, .. } => commit.touched.events.contains(reference.id.as_str()),
-        Record::Order(order) => commit.touched.orders.contains(&order.id),
-        Record::Control(control) => commit.touched.controls.contains(&control.key()),
-        _ => false,
-    };
-    if records.iter().any(touched) {
-        return Decision::Later;
-    }
-    let records: Vec<Record> = std::mem::take(records).into_iter().filter(is_new).collect();
-    for record in &records {
-        match record {
-            Record::Journal { run, .. } => _ = commit.touched.runs.insert(*run),
-            Record::Event { reference, .. } => _ = commit.touched.events.insert(reference.id.as_str().to_owned()),
-            Record::Order(order) => _ = commit.touched.orders.insert(order.id.clone()),
-            Record::Control(control) => _ = commit.touched.controls.insert(control.key()),
-            _ => {}
-        }
-    }
-    let count = records.len();
-    Decision::Write(records, count)
 }

@@ -26,7 +26,7 @@ pub async fn steps_and_effects_survive_to_the_next_attempt(subject: Subject) {
     store.record(lease, vec![settled(&key, MailStatus::Sent), step("two")], at(3)).await.expect("records");
     let end =
         vec![order_updated("order_1", &to_status(OrderStatus::Fulfilled)), finished(&claimed.head, transient(), at(4))];
-    store.finish(lease, end, at(4)).await.expect("finishes");
+    store.finish(lease, end, Vec::new(), at(4)).await.expect("finishes");
     let again = subject.claim_one(at(5_000)).await;
     let memory = Memory::of(&again.journal);
     assert_eq!(memory.steps.keys().collect::<Vec<_>>(), ["one", "two"]);
@@ -46,9 +46,9 @@ pub async fn a_stale_lease_writes_nothing(subject: Subject) {
     let lost = Err(RecordError::LeaseLost(run));
     assert_eq!(store.record(first.lease(), vec![step("late")], at(3)).await, lost);
     let end = vec![finished(&first.head, Outcome::Completed { output: None }, at(3))];
-    assert_eq!(store.finish(first.lease(), end.clone(), at(3)).await, Err(RecordError::LeaseLost(run)));
+    assert_eq!(store.finish(first.lease(), end.clone(), Vec::new(), at(3)).await, Err(RecordError::LeaseLost(run)));
     let ahead = LeaseReference { run, token: second.head.lease + 1 };
-    assert_eq!(store.finish(ahead, end, at(3)).await, Err(RecordError::LeaseLost(run)));
+    assert_eq!(store.finish(ahead, end, Vec::new(), at(3)).await, Err(RecordError::LeaseLost(run)));
     assert_eq!(subject.journal(run).await, before);
     assert_eq!(store.record(second.lease(), vec![step("in time")], at(4)).await, Ok(()));
 }
@@ -59,7 +59,7 @@ pub async fn a_lease_ends_with_its_attempt(subject: Subject) {
     let run = claimed.head.id;
     subject.end(&claimed, Outcome::Completed { output: Some(Json::empty_object()) }, at(1)).await;
     let end = vec![finished(&claimed.head, transient(), at(2))];
-    assert_eq!(store.finish(claimed.lease(), end, at(2)).await, Err(RecordError::LeaseLost(run)));
+    assert_eq!(store.finish(claimed.lease(), end, Vec::new(), at(2)).await, Err(RecordError::LeaseLost(run)));
     let record = subject.query().run(run).await.expect("reads").expect("is there");
     assert_eq!((record.run.head.state, record.run.head.finished_at), (RunState::Completed, Some(at(1))));
     assert_eq!(record.run.output, Some(Json::empty_object()));
@@ -81,7 +81,7 @@ pub async fn order_changes_are_committed_with_the_end_of_the_attempt(subject: Su
         order_updated("order_1", &to_status(OrderStatus::Fulfilled)),
         finished(&claimed.head, Outcome::Completed { output: None }, at(5)),
     ];
-    store.finish(claimed.lease(), end, at(5)).await.expect("finishes");
+    store.finish(claimed.lease(), end, Vec::new(), at(5)).await.expect("finishes");
     let order = subject.order("order_1").await;
     assert_eq!((order.status, order.fulfilled_at, order.revision), (OrderStatus::Fulfilled, Some(at(5)), 2));
 }
@@ -98,7 +98,7 @@ pub async fn order_changes_apply_to_the_newest_revision(subject: Subject) {
         let end = finished(&claimed.head, Outcome::Completed { output: None }, at(5));
         let entries = vec![order_updated("order_1", &patch), end];
         let store = std::sync::Arc::clone(&subject.store);
-        tasks.push(tokio::spawn(async move { store.finish(claimed.lease(), entries, at(5)).await }));
+        tasks.push(tokio::spawn(async move { store.finish(claimed.lease(), entries, Vec::new(), at(5)).await }));
     }
     for task in tasks {
         task.await.expect("ends").expect("finishes");
@@ -124,7 +124,7 @@ pub async fn an_order_change_that_is_no_longer_allowed_writes_nothing(subject: S
     for change in refused {
         let allowed = order_updated("order_2", &fulfilled);
         let end = finished(&claimed.head, Outcome::Completed { output: None }, at(5));
-        let written = store.finish(claimed.lease(), vec![allowed, change, end], at(5)).await;
+        let written = store.finish(claimed.lease(), vec![allowed, change, end], Vec::new(), at(5)).await;
         let Err(RecordError::Order(error)) = written else { panic!("not refused: {written:?}") };
         match error {
             OrderError::InvalidTransition(text) => assert!(text.contains("order_1"), "{text}"),
@@ -148,7 +148,7 @@ pub async fn an_order_change_without_effect_keeps_the_revision(subject: Subject)
         order_updated("order_1", &to_status(OrderStatus::Fulfilled)),
         finished(&claimed.head, Outcome::Completed { output: None }, at(5)),
     ];
-    store.finish(claimed.lease(), end, at(5)).await.expect("finishes");
+    store.finish(claimed.lease(), end, Vec::new(), at(5)).await.expect("finishes");
     assert_eq!(subject.order("order_1").await, before);
 }
 
@@ -217,7 +217,7 @@ pub async fn an_attempt_that_ends_while_it_is_cancelled_ends_once(subject: Subje
         let run = claimed.head.id;
         let entries = vec![finished(&claimed.head, Outcome::Completed { output: None }, at(5))];
         tasks.push(tokio::spawn(async move { cancelling.cancel(run, "no".to_owned(), at(5)).await.map(drop) }));
-        let ended = async move { ending.finish(claimed.lease(), entries, at(5)).await };
+        let ended = async move { ending.finish(claimed.lease(), entries, Vec::new(), at(5)).await };
         tasks.push(tokio::spawn(async move { ended.await.map(drop).map_err(|error| panic!("{error}")) }));
     }
     for task in tasks {

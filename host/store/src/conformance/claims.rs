@@ -101,7 +101,7 @@ pub async fn a_first_attempt_has_nothing_to_remember(subject: Subject) {
     let claimed = subject.claim_one(at(0)).await;
     assert_eq!((claimed.payload.as_str(), claimed.journal.len()), ("{ \"user\": 1.0 }", 0));
     let entries = vec![step("one"), finished(&claimed.head, Outcome::Interrupted, at(1))];
-    subject.store().finish(claimed.lease(), entries, at(1)).await.expect("finishes");
+    subject.store().finish(claimed.lease(), entries, Vec::new(), at(1)).await.expect("finishes");
     let claimed = subject.claim_one(at(2)).await;
     assert_eq!((claimed.head.attempt, claimed.head.lease), (1, 2));
     assert_eq!(claimed.payload.as_str(), "{ \"user\": 1.0 }");

@@ -3,17 +3,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jobmill_core::delivery::Delivery;
 use jobmill_core::journal::Memory;
 use jobmill_core::mail::MailStatus;
 use jobmill_core::order::Order;
 use jobmill_core::suppression::Suppression;
-use jobmill_core::{Run, RunId, RunState, Timestamp};
+use jobmill_core::token::Token;
+use jobmill_core::{JobId, Run, RunId, RunState, Timestamp};
 
 use super::Subject;
 use super::play::{DIGEST, NAMES, event_id, limited, play};
-use super::subject::JOBS;
+use super::subject::{ID_WINDOW, JOBS, job};
 use crate::control::Schedule;
-use crate::query::{Counts, DeadGroup, EventRecord, MailFilter, MailView, QueueView, RunFilter, RunRecord, WaitingFor};
+use crate::query::{
+    Counts, DeadGroup, DeliveryFilter, DeliverySummary, EventFilter, EventRecord, MailFilter, MailView, QueueView,
+    RunFilter, RunRecord, WaitingFor,
+};
 use crate::store::{Enqueued, NewRun, Room, RunFlow, Store};
 
 /// After every sequence of commands each run is the fold of its journal, and lists, counts, groups and logs follow.
@@ -36,6 +41,8 @@ pub struct Observed {
     queues: Vec<QueueView>,
     schedules: Vec<Schedule>,
     suppressions: Vec<Suppression>,
+    deliveries: Vec<Delivery>,
+    tokens: Vec<Token>,
 }
 
 /// Asks everything.
@@ -54,13 +61,22 @@ pub async fn observe(store: &dyn Store, now: Timestamp) -> Observed {
         queues: store.queues(now).await.expect("reads"),
         schedules: store.schedules().await.expect("reads"),
         suppressions: store.suppressions(None, usize::MAX - 1).await.expect("reads").items,
+        deliveries: Vec::new(),
+        tokens: store.tokens().await.expect("reads").to_vec(),
     };
     for run in all_runs(store, now).await {
         observed.runs.push(store.run(run.head.id).await.expect("reads").expect("is there"));
         observed.waiting_for.push(store.waiting_for(run.head.id, now).await.expect("reads"));
     }
     for number in 0..NAMES {
+        // By its id the newest, and by the list every one.
         observed.events.extend(store.event(&event_id(number)).await.expect("reads"));
+    }
+    observed.events.extend(store.events(&EventFilter::default(), None, usize::MAX - 1).await.expect("reads").items);
+    for summary in store.deliveries(&DeliveryFilter::default(), None, usize::MAX - 1).await.expect("reads").items {
+        let delivery = store.delivery(summary.id).await.expect("reads").expect("is there");
+        assert_eq!(DeliverySummary::from(&delivery), summary, "what lists show is what there is");
+        observed.deliveries.push(delivery);
     }
     for mail in store.mails(&MailFilter::default(), None, usize::MAX - 1).await.expect("reads").items {
         observed.mails.push(store.mail(mail.id).await.expect("reads").expect("has its content"));
@@ -101,6 +117,7 @@ pub async fn check(store: &dyn Store, now: Timestamp) {
         assert_eq!(told.iter().map(|mail| mail.id).collect::<BTreeSet<_>>(), doubtful, "mails in doubt of {id}");
         memories.insert(id, memory);
     }
+    check_given_ids(store, &runs).await;
     let counts = store.counts(None, now).await.expect("reads");
     for state in RunState::ALL {
         let expected: Vec<_> =
@@ -118,6 +135,31 @@ pub async fn check(store: &dyn Store, now: Timestamp) {
     for summary in store.mails(&MailFilter::default(), None, usize::MAX - 1).await.expect("reads").items {
         let remembered = memories[&summary.run].mail(summary.id).expect("the run knows its mail");
         assert_eq!((summary.status, summary.attempts), (remembered.status, remembered.attempts));
+    }
+}
+
+/// Under one given id and name there is one event for as long as the id is remembered, and a job that ran for the id does
+/// not run again for another name.
+async fn check_given_ids(store: &dyn Store, runs: &[Run]) {
+    let events = store.events(&EventFilter::default(), None, usize::MAX - 1).await.expect("reads").items;
+    assert!(events.windows(2).all(|pair| pair[0].reference.key > pair[1].reference.key), "newest first, each once");
+    let given: Vec<&EventRecord> = events.iter().filter(|event| event.reference.has_given_id()).collect();
+    let jobs: BTreeMap<RunId, &JobId> = runs.iter().map(|run| (run.head.id, &run.head.job)).collect();
+    let of_job = |event: &EventRecord, job: &JobId| -> BTreeSet<RunId> {
+        event.runs.iter().filter(|run| jobs.get(*run).is_some_and(|it| *it == job)).copied().collect()
+    };
+    for (at, later) in given.iter().enumerate() {
+        let meant = given[at + 1..]
+            .iter()
+            .filter(|it| it.reference.id == later.reference.id && later.received_at.since(it.received_at) < ID_WINDOW);
+        for earlier in meant {
+            assert_ne!(earlier.reference.name, later.reference.name, "{} was published twice", later.reference.id);
+            for job in JOBS.map(job) {
+                let before = of_job(earlier, &job);
+                let is_same = before.is_empty() || of_job(later, &job).is_subset(&before);
+                assert!(is_same, "{job} ran again for {}", later.reference.id);
+            }
+        }
     }
 }
 

@@ -25,7 +25,7 @@ impl Subject {
         let (key, mail) = self.mail(kind, to);
         let end = finished(&claimed.head, Outcome::Completed { output: None }, at(2));
         let entries = vec![EntryKind::MailIntended { key: key.clone(), mail }, settled(&key, status), end];
-        self.store().finish(claimed.lease(), entries, at(2)).await.expect("finishes").id
+        self.store().finish(claimed.lease(), entries, Vec::new(), at(2)).await.expect("finishes").id
     }
 }
 
@@ -44,7 +44,7 @@ pub async fn the_log_shows_each_mail_once_with_its_attempts(subject: Subject) {
         error: Some("the mail server is busy".to_owned()),
     };
     let end = vec![failed, finished(&claimed.head, transient(), at(2))];
-    store.finish(claimed.lease(), end, at(2)).await.expect("finishes");
+    store.finish(claimed.lease(), end, Vec::new(), at(2)).await.expect("finishes");
     let log = subject.log(&MailFilter::default()).await;
     assert_eq!((log[0].status, log[0].reply.as_deref()), (MailStatus::Failed, Some("451 later")));
     assert_eq!(log[0].error.as_deref(), Some("the mail server is busy"));
@@ -157,7 +157,7 @@ async fn dead_in_doubt(subject: &Subject, status: Option<MailStatus>) -> RunId {
     let mut entries = vec![EntryKind::MailIntended { key: key.clone(), mail }];
     entries.extend(status.map(|status| settled(&key, status)));
     entries.push(finished(&claimed.head, Outcome::failed(FailureKind::Permanent, "in doubt"), at(2)));
-    subject.store().finish(claimed.lease(), entries, at(2)).await.expect("finishes").id
+    subject.store().finish(claimed.lease(), entries, Vec::new(), at(2)).await.expect("finishes").id
 }
 
 pub async fn a_mail_is_in_doubt_while_its_end_is_not_known(subject: Subject) {

@@ -11,14 +11,15 @@ use jobmill_core::journal::{EffectKey, EntryKind};
 use jobmill_core::mail::{InDoubtChoice, Mail, MailStatus};
 use jobmill_core::order::{Order, OrderPatch, OrderStatus};
 use jobmill_core::suppression::{Suppression, SuppressionSource};
-use jobmill_core::{EventId, FailureKind, Json, Outcome, RunId, Timestamp};
+use jobmill_core::token::{Scope, SecretDigest, Token};
+use jobmill_core::{EventId, FailureKind, Json, Outcome, RunId, Timestamp, TokenId};
 
 use super::Subject;
 use super::subject::{JOBS, at, finished, job, order, order_updated, pointer, room, settled, step, to_status};
 use crate::flow::{Pause, Rules};
 use crate::mailing::Doubts;
-use crate::query::{DeadFilter, RunFilter};
-use crate::store::{Claimed, Firing, NewRun, QueueChange, Room, RunDebounce, RunFlow};
+use crate::query::{DeadFilter, DeliveryFilter, RunFilter};
+use crate::store::{Claimed, Firing, NewDelivery, NewEvent, NewRun, QueueChange, Room, RunDebounce, RunFlow};
 
 /// Events and orders of a play: few, so that commands meet on them.
 pub(super) const NAMES: u64 = 8;
@@ -81,7 +82,7 @@ impl<'subject> Play<'subject> {
     async fn play(mut self, commands: usize) -> (Vec<String>, Timestamp) {
         for _ in 0..commands {
             self.now = self.now.after(Duration::from_millis(self.below(1_000)));
-            match self.below(20) {
+            match self.below(21) {
                 0..4 => self.enqueue().await,
                 4 => self.publish().await,
                 5..9 => self.claim().await,
@@ -89,6 +90,7 @@ impl<'subject> Play<'subject> {
                 16 => self.operate_on_one().await,
                 17 => self.operate_on_many().await,
                 18 => self.put_order().await,
+                19 => self.deliver().await,
                 _ => self.seldom().await,
             }
         }
@@ -146,14 +148,72 @@ impl<'subject> Play<'subject> {
     }
 
     async fn publish(&mut self) {
-        let mut event = self.subject.new_event(event_id(self.below(NAMES)).as_str(), &[]);
-        let known = self.subject.query().event(&event.reference.id).await.expect("reads").is_some();
-        if !known {
-            event.runs = (0..self.below(3)).map(|_| self.new_run()).collect();
-            event.runs.iter_mut().for_each(|run| run.payload = event.data.clone());
-        }
+        let event = self.event();
         let answer = self.subject.store().publish(vec![event], self.now).await;
         self.answered(&answer);
+    }
+
+    /// An event whose id is mostly known, at times under another name.
+    fn event(&mut self) -> NewEvent {
+        let id = event_id(self.below(NAMES));
+        let mut event = self.subject.new_event(id.as_str(), &[]);
+        if self.below(3) == 0 {
+            event.reference.name = format!("name-{}", self.below(3)).into();
+        }
+        event.runs = (0..self.below(3)).map(|_| self.new_run()).collect();
+        event.runs.iter_mut().for_each(|run| run.payload = event.data.clone());
+        event
+    }
+
+    async fn deliver(&mut self) {
+        let sender_id = format!("sent-{}", self.below(NAMES));
+        let new = self.subject.new_delivery(&sender_id, self.now);
+        let known = self.subject.query().deliveries(&DeliveryFilter::default(), None, 100).await.expect("reads").items;
+        let before = self.one_of(&known).filter(|_| self.below(4) == 0).map(|summary| summary.id);
+        let before = match before {
+            Some(id) => self.subject.query().delivery(id).await.expect("reads"),
+            None => None,
+        };
+        let event = Some(self.event()).filter(|_| self.below(2) == 0);
+        let address = format!("user{}@example.com", self.below(NAMES));
+        let source = SuppressionSource::Webhook(new.delivery.endpoint.clone());
+        let suppression = Suppression::new(&address, None, source, self.now).expect("an address");
+        let suppressions = Some(suppression).filter(|_| self.below(4) == 0).into_iter().collect();
+        let replay = before.is_some();
+        let delivery = before.unwrap_or_else(|| new.delivery.clone());
+        let new = NewDelivery { delivery, event, suppressions, replay, ..new };
+        let answer = self.subject.store().receive(new, self.now).await;
+        self.answered(&answer);
+    }
+
+    async fn change_token(&mut self) {
+        let id = TokenId::from_bytes([u8::try_from(self.below(3)).expect("few"); 16]);
+        match self.below(3) {
+            0 => {
+                let token = Token {
+                    id,
+                    name: "a token".to_owned(),
+                    scope: Scope::Read,
+                    digest: SecretDigest([7; 32]),
+                    created_at: self.now,
+                    expires_at: None,
+                    revoked_at: None,
+                    last_used_at: None,
+                    rate_limit: None,
+                    max_waiting: None,
+                };
+                let answer = self.subject.store().put_token(token).await;
+                self.answered(&answer);
+            }
+            1 => {
+                let answer = self.subject.store().touch_token(id, self.now).await;
+                self.answered(&answer);
+            }
+            _ => {
+                let answer = self.subject.store().revoke_token(id, self.now).await;
+                self.answered(&answer);
+            }
+        }
     }
 
     async fn claim(&mut self) {
@@ -209,7 +269,8 @@ impl<'subject> Play<'subject> {
             let patch = OrderPatch { expected_revision: revision, ..to_status(status) };
             entries.insert(0, order_updated(&format!("order-{}", self.below(NAMES)), &patch));
         }
-        let answer = self.subject.store().finish(claimed.lease(), entries, self.now).await;
+        let told = Some(self.event()).filter(|_| self.below(4) == 0).into_iter().collect();
+        let answer = self.subject.store().finish(claimed.lease(), entries, told, self.now).await;
         self.answered(&answer);
     }
 
@@ -297,7 +358,8 @@ impl<'subject> Play<'subject> {
     }
 
     async fn seldom(&mut self) {
-        match self.below(8) {
+        match self.below(10) {
+            8 | 9 => self.change_token().await,
             0..2 => {
                 let answer = self.subject.store().rescue(self.now).await;
                 self.answered(&answer);

@@ -4,21 +4,27 @@
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use jobmill_core::delivery::{Delivery, DeliveryOutcome};
 use jobmill_core::flow::{FlowKey, Pointer};
 use jobmill_core::journal::{EffectKey, Entry, EntryKind, EventReference};
 use jobmill_core::mail::{Mail, MailStatus, Mailbox, Message};
 use jobmill_core::order::{Money, Order, OrderPatch, OrderStatus};
 use jobmill_core::{
-    Backoff, Entropy, FailureKind, JobId, Json, MailId, Outcome, RunHead, RunId, Timestamp, Version, transition,
+    Backoff, DeliveryId, Entropy, EventKey, FailureKind, JobId, Json, MailId, Outcome, RunHead, RunId, Timestamp,
+    Version, transition,
 };
 
 use crate::flow::{JobRules, Rules};
 use crate::query::{Query, WaitingFor};
-use crate::store::{Claimed, Enqueued, NewEvent, NewRun, Room, RunFlow, Store};
+use crate::store::{Claimed, Enqueued, NewDelivery, NewEvent, NewRun, Room, RunFlow, Store};
 
 /// The jobs of the tests; each is loaded with the version of its own name.
 pub(super) const JOBS: [&str; 3] = ["welcome", "refund", "report"];
+
+/// How long the id of an event is remembered.
+pub(super) const ID_WINDOW: Duration = Duration::from_mins(1);
 
 /// So many milliseconds after the tests began.
 pub(super) fn at(millis: u64) -> Timestamp {
@@ -102,11 +108,27 @@ impl Subject {
 
     /// An event with a run of each of these jobs.
     pub(super) fn new_event(&self, id: &str, jobs: &[&str]) -> NewEvent {
-        let reference =
-            EventReference { id: id.parse().expect("an event id"), name: "email/welcome".to_owned(), ts: at(0) };
+        let key = EventKey::generate(at(0), &self.ids);
+        let id = id.parse().expect("an event id");
+        let reference = EventReference { key, id, name: "email/welcome".into(), ts: at(0) };
         let data = Json::parse("{\"user\": 1}").expect("a document");
         let runs = jobs.iter().map(|name| NewRun { payload: data.clone(), ..self.new_run(name) }).collect();
-        NewEvent { reference, data, runs, cancels: Vec::new() }
+        NewEvent { reference, id_window: ID_WINDOW, data, runs, cancels: Vec::new() }
+    }
+
+    /// A delivery by the endpoint `stripe` that comes to nothing, with this id of its sender's.
+    pub(super) fn new_delivery(&self, sender_id: &str, now: Timestamp) -> NewDelivery {
+        let delivery = Delivery {
+            id: DeliveryId::generate(now, &self.ids),
+            endpoint: "stripe".to_owned(),
+            sender_id: sender_id.to_owned(),
+            kind: "charge.refunded".to_owned(),
+            received_at: now,
+            body: format!("{{ \"id\": \"{sender_id}\" }}"),
+            outcome: DeliveryOutcome::Ignored,
+            replays: 0,
+        };
+        NewDelivery { delivery, event: None, suppressions: Vec::new(), window: ID_WINDOW, replay: false }
     }
 
     /// Enqueues runs of which each is new.
@@ -190,7 +212,7 @@ impl Subject {
     /// Ends an attempt.
     pub(super) async fn end(&self, claimed: &Claimed, outcome: Outcome, now: Timestamp) -> RunHead {
         let entries = vec![finished(&claimed.head, outcome, now)];
-        self.store.finish(claimed.lease(), entries, now).await.expect("finishes")
+        self.store.finish(claimed.lease(), entries, Vec::new(), now).await.expect("finishes")
     }
 
     pub(super) async fn head(&self, run: RunId) -> RunHead {

@@ -2,13 +2,19 @@
 //! It changes nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use jobmill_core::{JobId, RunHead, RunId, RunState, Timestamp, limits};
+use jobmill_core::token::Token;
+use jobmill_core::{DeliveryId, EventId, EventKey, JobId, RunHead, RunId, RunState, Timestamp, limits};
 
-use super::{EventRow, Index, Row, lists, row};
+use super::{DeliveryName, DeliveryRow, EventRow, Index, Row, lists, row};
 use crate::control::{Control, ControlKey, Schedule};
 use crate::flow::{self, Blocker, LaneId};
-use crate::query::{Counts, DeadFilter, DeadGroup, JobFlowView, QueueView, RunFilter, WaitingCause, WaitingFor};
+use crate::log::Place;
+use crate::query::{
+    Counts, DeadFilter, DeadGroup, DeliveryFilter, EventFilter, JobFlowView, QueueView, RunFilter, WaitingCause,
+    WaitingFor,
+};
 
 /// Runs that are named as the holders of a limit.
 const HOLDERS_SHOWN: usize = 10;
@@ -104,8 +110,10 @@ impl Index {
         after: Option<RunId>,
         now: Timestamp,
     ) -> impl Iterator<Item = &'index RunHead> {
-        let event = filter.event.as_ref().and_then(|event| event.parse().ok()).and_then(|id| self.events.get(&id));
-        let candidates = self.lists.candidates(filter, event.map(EventRow::runs), after, now);
+        let id: Option<EventId> = filter.event.as_ref().and_then(|event| event.parse().ok());
+        let runs: Vec<RunId> =
+            id.iter().flat_map(|id| self.events.meant(id)).flat_map(|row| &row.runs).copied().collect();
+        let candidates = self.lists.candidates(filter, Some(&*runs).filter(|runs| !runs.is_empty()), after, now);
         candidates.filter_map(|id| self.head(id)).filter(move |head| row::matches(filter, head, now))
     }
 
@@ -155,5 +163,73 @@ impl Index {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// The event.
+    pub(crate) fn event(&self, key: EventKey) -> Option<&EventRow> {
+        self.events.row(key)
+    }
+
+    /// Events that were given this id.
+    pub(crate) fn events_given(&self, id: &EventId) -> impl Iterator<Item = &EventRow> {
+        self.events.given(id)
+    }
+
+    /// The newest event that this id may mean.
+    pub(crate) fn event_meant(&self, id: &EventId) -> Option<&EventRow> {
+        self.events.meant(id).max_by_key(|row| (row.received_at, row.reference.key))
+    }
+
+    /// Events that a filter names, newest first, before `after`.
+    pub(crate) fn events_matching<'index>(
+        &'index self,
+        filter: &'index EventFilter,
+        after: Option<EventKey>,
+    ) -> impl Iterator<Item = &'index EventRow> {
+        self.events.matching(filter, after)
+    }
+
+    /// Events with records of their own, which no run of theirs tells of, and where those are.
+    pub(crate) fn events_alone(&self) -> impl Iterator<Item = (&EventRow, Place)> {
+        self.events.alone()
+    }
+
+    /// Of these, those that were recorded by a time, oldest first.
+    pub(crate) fn events_alone_until(&self, time: Timestamp) -> impl Iterator<Item = &EventRow> {
+        self.events.alone_until(time)
+    }
+
+    /// The delivery.
+    pub(crate) fn delivery(&self, id: DeliveryId) -> Option<&DeliveryRow> {
+        self.deliveries.row(id)
+    }
+
+    /// The newest delivery that a sender gave this id at an endpoint.
+    pub(crate) fn delivery_known(&self, name: &DeliveryName) -> Option<&DeliveryRow> {
+        self.deliveries.known(name)
+    }
+
+    /// Deliveries that a filter names, newest first, before `after`.
+    pub(crate) fn deliveries_matching<'index>(
+        &'index self,
+        filter: &'index DeliveryFilter,
+        after: Option<DeliveryId>,
+    ) -> impl Iterator<Item = &'index DeliveryRow> {
+        self.deliveries.matching(filter, after)
+    }
+
+    /// Every delivery, oldest first.
+    pub(crate) fn deliveries(&self) -> impl Iterator<Item = &DeliveryRow> {
+        self.deliveries.all()
+    }
+
+    /// Deliveries that came in before a time, oldest first.
+    pub(crate) fn deliveries_before(&self, time: Timestamp) -> impl Iterator<Item = &DeliveryRow> {
+        self.deliveries.before(time)
+    }
+
+    /// The API tokens, revoked ones too, by id.
+    pub(crate) fn tokens(&self) -> Arc<[Token]> {
+        Arc::clone(&self.tokens)
     }
 }

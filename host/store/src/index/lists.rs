@@ -54,8 +54,8 @@ impl Lists {
 
     /// A new run: what never changes of it.
     pub(super) fn add(&mut self, head: &RunHead) {
-        if let Some(event) = &head.event_name {
-            self.by_event.entry(Arc::clone(event)).or_default().insert(head.id);
+        if let Some(event) = &head.event {
+            self.by_event.entry(Arc::clone(&event.name)).or_default().insert(head.id);
         }
         for tag in head.tags.iter() {
             self.by_tag.entry(tag.clone()).or_default().insert(head.id);
@@ -69,12 +69,12 @@ impl Lists {
 
     /// A run is gone: the inverse of `add` and `add_error`.
     pub(super) fn remove(&mut self, head: &RunHead) {
-        if let Some(event) = &head.event_name
-            && let Some(runs) = self.by_event.get_mut(event)
+        if let Some(event) = &head.event
+            && let Some(runs) = self.by_event.get_mut(&event.name)
         {
             runs.remove(&head.id);
             if runs.is_empty() {
-                self.by_event.remove(event);
+                self.by_event.remove(&event.name);
             }
         }
         for tag in head.tags.iter() {

@@ -2,6 +2,8 @@
 //! the log the rest is. Rebuilt from the log at start; it holds no outputs and no journals, and changes by records only.
 
 mod asking;
+mod deliveries;
+mod events;
 mod keys;
 mod lists;
 mod mails;
@@ -13,11 +15,16 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use jobmill_core::flow::Mark;
-use jobmill_core::journal::{EarlierKey, Enqueued, Entry, EntryKind};
+use jobmill_core::journal::{EarlierKey, Enqueued, Entry, EntryKind, EventReference};
 use jobmill_core::order::Order;
-use jobmill_core::{EventId, JobId, Json, MailId, RunHead, RunId, Timestamp, limits, transition};
+use jobmill_core::token::Token;
+use jobmill_core::{EventKey, JobId, Json, MailId, RunHead, RunId, Timestamp, limits, transition};
 use smallvec::SmallVec;
 
+use self::deliveries::Deliveries;
+pub(crate) use self::deliveries::{DeliveryName, DeliveryRow};
+pub(crate) use self::events::EventRow;
+use self::events::Events;
 use self::keys::Keys;
 pub(crate) use self::keys::{DebounceKey, KeyHolder, UniqueKey, unique_keys};
 use self::lists::Lists;
@@ -28,31 +35,6 @@ use crate::control::{Control, ControlKey};
 use crate::flow::{Chosen, Rules};
 use crate::log::{Place, Record};
 use crate::store::Change;
-
-/// An event in the index.
-#[derive(Debug, Clone)]
-pub(crate) enum EventRow {
-    /// It started these runs, which tell of it; in the order of their ids.
-    Started(SmallVec<[RunId; 2]>),
-    /// It started no run of its own.
-    Alone {
-        /// Where it is.
-        place: Place,
-        /// When it was recorded.
-        received_at: Timestamp,
-        /// The runs that took its data in.
-        runs: SmallVec<[RunId; 2]>,
-    },
-}
-
-impl EventRow {
-    /// The runs it started.
-    pub(crate) fn runs(&self) -> &[RunId] {
-        match self {
-            Self::Started(runs) | Self::Alone { runs, .. } => runs,
-        }
-    }
-}
 
 /// Run ids end in 80 random bits: they need no hashing against collisions, only spreading.
 #[derive(Default)]
@@ -85,15 +67,19 @@ pub(crate) struct Index {
     runs: ById<Box<Row>>,
     lists: Lists,
     keys: Keys,
-    events: BTreeMap<EventId, EventRow>,
+    events: Events,
+    deliveries: Deliveries,
     /// What lists and mails are asked by.
     names: HashSet<Arc<str>>,
+    /// At so many names it is looked which of them nothing has any more.
+    names_most: usize,
     /// The e-mail log.
     pub(crate) mails: Mails,
     orders: BTreeMap<String, (Arc<Order>, Place)>,
     /// What is kept beside the runs.
     controls: BTreeMap<ControlKey, (Control, Place)>,
     suppressions: Suppressions,
+    tokens: Arc<[Token]>,
     /// Payloads of runs that are soon claimed, so that a claim reads nothing; at most `limits::PAYLOADS_KEPT_BYTES`.
     payloads: ById<Json>,
     payload_bytes: usize,
@@ -104,6 +90,9 @@ pub(crate) struct Index {
     /// Records that count.
     live: usize,
 }
+
+/// Fewer names than this are not worth a look.
+const NAMES_LEAST: usize = 10_000;
 
 /// A journal record that does not continue what is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,11 +106,12 @@ impl Index {
                 return self.apply_journal(*run, *first, entries, place).map(Some);
             }
             Record::Event { reference, received_at, runs, .. } => {
-                let row = EventRow::Alone { place, received_at: *received_at, runs: runs.as_slice().into() };
-                let known = self.events.insert(reference.id.clone(), row);
-                // Its runs may have told of it before; the record counts all the same.
-                self.live += usize::from(!matches!(known, Some(EventRow::Alone { .. })));
+                let reference = self.event_reference(&Arc::new(reference.clone()));
+                let (received_at, runs) = (*received_at, runs.as_slice().into());
+                let is_new = self.events.add_alone(EventRow { reference, received_at, runs, place: Some(place) });
+                self.live += usize::from(is_new);
             }
+            Record::Delivery(delivery) => self.live += usize::from(self.deliveries.put(delivery, place)),
             Record::Order(order) => {
                 let kept = self.orders.insert(order.id.clone(), (Arc::new(order.clone()), place));
                 self.live += usize::from(kept.is_none());
@@ -131,7 +121,12 @@ impl Index {
             Record::Pruned { runs } => runs.iter().for_each(|run| self.remove(*run)),
             Record::PrunedEvents { events } => {
                 for event in events {
-                    self.live -= usize::from(self.events.remove(event).is_some());
+                    self.remove_event(*event);
+                }
+            }
+            Record::PrunedDeliveries { deliveries } => {
+                for delivery in deliveries {
+                    self.live -= usize::from(self.deliveries.remove(*delivery));
                 }
             }
             Record::Floor { .. } => {}
@@ -159,7 +154,7 @@ impl Index {
     fn begin(&mut self, run: RunId, first: &Entry) -> Result<(), Misfit> {
         let mut head = transition::begin(run, first).ok_or(Misfit(run))?;
         head.queue = self.name(&head.queue);
-        head.event_name = head.event_name.take().map(|name| self.name(&name));
+        head.event = head.event.take().map(|event| self.event_reference(&event));
         head.job = self.lists.lane(&head.job);
         if let EntryKind::Enqueued(enqueued) = &first.kind {
             self.apply_enqueued(&head, enqueued);
@@ -238,15 +233,7 @@ impl Index {
 
     fn apply_enqueued(&mut self, head: &RunHead, enqueued: &Enqueued) {
         self.keys.apply(head, enqueued, |run| self.runs.get(&run).map(|row| row.head.state));
-        if let Some(reference) = &enqueued.event {
-            let row = self.events.entry(reference.id.clone()).or_insert(EventRow::Started(SmallVec::new()));
-            // An event with a record of its own names its runs there.
-            if let EventRow::Started(runs) = row
-                && let Err(place) = runs.binary_search(&head.id)
-            {
-                runs.insert(place, head.id);
-            }
-        }
+        self.events.add_run(head);
         let bytes = payload_bytes(&enqueued.payload);
         if self.payload_bytes + bytes <= limits::PAYLOADS_KEPT_BYTES {
             self.payload_bytes += bytes;
@@ -267,6 +254,7 @@ impl Index {
                 }
             }
             Control::Schedule(_) => {}
+            Control::Token(token) => self.put_token(token),
             Control::Suppression(suppression) => self.suppressions.add(suppression),
             Control::SuppressionLifted(digest) => {
                 self.suppressions.remove(*digest);
@@ -275,6 +263,20 @@ impl Index {
             }
         }
         self.live += usize::from(self.controls.insert(control.key(), (control.clone(), place)).is_none());
+    }
+
+    fn put_token(&mut self, token: &Token) {
+        let found = self.tokens.binary_search_by_key(&token.id, |other| other.id);
+        // In place where nobody looks at the list: a log tells of each use.
+        if let (Ok(at), Some(tokens)) = (found, Arc::get_mut(&mut self.tokens)) {
+            tokens[at] = token.clone();
+            return;
+        }
+        let (before, after) = match found {
+            Ok(at) => (&self.tokens[..at], &self.tokens[at + 1..]),
+            Err(at) => self.tokens.split_at(at),
+        };
+        self.tokens = before.iter().chain([token]).chain(after).cloned().collect();
     }
 
     /// The version of a job that would run.
@@ -302,14 +304,23 @@ impl Index {
         self.lists.flow.rules()
     }
 
+    /// The one copy of what the runs of an event say of it.
+    fn event_reference(&mut self, reference: &Arc<EventReference>) -> Arc<EventReference> {
+        if let Some(row) = self.events.row(reference.key) {
+            return Arc::clone(&row.reference);
+        }
+        Arc::new(EventReference { name: self.name(&reference.name), ..(**reference).clone() })
+    }
+
     /// The one copy of a name that many runs have.
     fn name(&mut self, name: &Arc<str>) -> Arc<str> {
         if let Some(known) = self.names.get(name) {
             return Arc::clone(known);
         }
-        // Event names come from outside: those that no run has any more are dropped now and then.
-        if self.names.len() >= 10_000 {
+        // Event names come from outside: those that nothing has any more are dropped now and then.
+        if self.names.len() >= self.names_most.max(NAMES_LEAST) {
             self.names.retain(|name| Arc::strong_count(name) > 1);
+            self.names_most = self.names.len() * 2;
         }
         self.names.insert(Arc::clone(name));
         Arc::clone(name)
@@ -326,15 +337,19 @@ impl Index {
         if let Some(payload) = self.payloads.remove(&run) {
             self.payload_bytes -= payload_bytes(&payload);
         }
-        if let Some(event) = &row.head.event_id
-            && let Some(EventRow::Started(runs)) = self.events.get_mut(event)
-        {
-            runs.retain(|id| *id != run);
-            if runs.is_empty() {
-                self.events.remove(event);
+        self.events.remove_run(&row.head);
+        self.starts.remove(&run);
+    }
+
+    /// The record of an event is no longer there; runs that it started go on telling of it.
+    fn remove_event(&mut self, key: EventKey) {
+        let runs = self.events.row(key).map(|row| row.runs.clone()).unwrap_or_default();
+        self.live -= usize::from(self.events.remove(key));
+        for head in runs.iter().filter_map(|run| self.runs.get(run)).map(|row| &row.head) {
+            if head.event.as_ref().is_some_and(|event| event.key == key) {
+                self.events.add_run(head);
             }
         }
-        self.starts.remove(&run);
     }
 
     /// The records of a run were written again, as one.
@@ -349,16 +364,18 @@ impl Index {
     /// Any other record was written again.
     pub(crate) fn moved_other(&mut self, record: &Record, place: Place) {
         match record {
-            Record::Event { reference, received_at, runs, .. } => {
-                let row = EventRow::Alone { place, received_at: *received_at, runs: runs.as_slice().into() };
-                self.events.insert(reference.id.clone(), row);
-            }
+            Record::Event { reference, .. } => self.events.moved(reference.key, place),
+            Record::Delivery(delivery) => self.deliveries.moved(delivery.id, place),
             Record::Order(order) => {
                 self.orders.insert(order.id.clone(), (Arc::new(order.clone()), place));
             }
             Record::MailCleared { up_to } => self.mails.clear(*up_to, place),
             Record::Control(control) => _ = self.controls.insert(control.key(), (control.clone(), place)),
-            Record::Journal { .. } | Record::Pruned { .. } | Record::PrunedEvents { .. } | Record::Floor { .. } => {}
+            Record::Journal { .. }
+            | Record::Pruned { .. }
+            | Record::PrunedEvents { .. }
+            | Record::PrunedDeliveries { .. }
+            | Record::Floor { .. } => {}
         }
     }
 
@@ -366,14 +383,17 @@ impl Index {
     pub(crate) fn counts_still(&self, record: &Record, place: Place) -> bool {
         match record {
             Record::Event { reference, .. } => {
-                matches!(self.events.get(&reference.id), Some(EventRow::Alone { place: kept, .. }) if *kept == place)
+                self.events.row(reference.key).is_some_and(|row| row.place == Some(place))
             }
+            Record::Delivery(delivery) => self.deliveries.row(delivery.id).is_some_and(|row| row.place == place),
             Record::Order(order) => self.orders.get(&order.id).is_some_and(|(_, kept)| *kept == place),
             Record::MailCleared { .. } => self.mails.cleared_at() == Some(place),
             Record::Control(control) => self.controls.get(&control.key()).is_some_and(|(_, kept)| *kept == place),
-            Record::Journal { .. } | Record::Pruned { .. } | Record::PrunedEvents { .. } | Record::Floor { .. } => {
-                false
-            }
+            Record::Journal { .. }
+            | Record::Pruned { .. }
+            | Record::PrunedEvents { .. }
+            | Record::PrunedDeliveries { .. }
+            | Record::Floor { .. } => false,
         }
     }
 
@@ -442,19 +462,6 @@ impl Index {
     /// How many runs of a job, or of all, are unfinished and not under way.
     pub(crate) fn waiting(&self, job: Option<&JobId>) -> usize {
         self.lists.waiting(job)
-    }
-
-    /// The event.
-    pub(crate) fn event(&self, id: &EventId) -> Option<&EventRow> {
-        self.events.get(id)
-    }
-
-    /// Where the events are that no job listened to.
-    pub(crate) fn events_alone(&self) -> impl Iterator<Item = (&EventId, Place, Timestamp)> {
-        self.events.iter().filter_map(|(id, row)| match row {
-            EventRow::Alone { place, received_at, .. } => Some((id, *place, *received_at)),
-            EventRow::Started(_) => None,
-        })
     }
 
     /// The order.

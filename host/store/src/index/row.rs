@@ -58,8 +58,9 @@ impl Row {
 /// What a filter says beside its ids.
 pub(super) fn matches(filter: &RunFilter, head: &RunHead, now: Timestamp) -> bool {
     let event = |wanted: &String| {
-        head.event_name.as_deref() == Some(wanted.as_str())
-            || head.event_id.as_ref().is_some_and(|id| id.as_str() == wanted)
+        head.event.as_ref().is_some_and(|event| {
+            *event.name == **wanted || event.id.as_str() == wanted || wanted.parse() == Ok(event.key)
+        })
     };
     let error = |wanted: &String| {
         let wanted = wanted.to_lowercase();

@@ -2,28 +2,19 @@
 //! It checks no address; the server does.
 
 use comfy_table::Cell;
+use jobmill_client::Suppression;
 use jobmill_core::Timestamp;
-use serde::Serialize;
 
 use super::Context;
-use crate::api::SuppressionView;
-use crate::client::read;
 use crate::failure::Failure;
 use crate::{machine, operator, output};
 
-#[derive(Serialize)]
-struct SuppressBody {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    by: String,
-}
-
 pub(super) fn list(limit: u32, context: &Context) -> Result<(), Failure> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let page = context.client()?.pages(&["suppressions"], &[], limit)?;
-    context.output.list(&page.items, page.next_cursor.as_deref(), "no address is suppressed", || {
+    let page = context.client()?.suppressions(limit)?;
+    context.output.list(page.texts(), page.next_cursor(), "no address is suppressed", || {
         let now = machine::now();
-        let items = page.items.iter().map(|item| read::<SuppressionView>(item.get())).collect::<Result<Vec<_>, _>>()?;
+        let items = page.items()?;
         let rows = items.iter().map(|item| {
             vec![
                 output::text_cell(address(item)),
@@ -36,29 +27,27 @@ pub(super) fn list(limit: u32, context: &Context) -> Result<(), Failure> {
     })
 }
 
-fn address(item: &SuppressionView) -> &str {
+fn address(item: &Suppression) -> &str {
     item.address.as_deref().unwrap_or("(forgotten)")
 }
 
 /// Who said so.
-fn source(item: &SuppressionView) -> String {
+fn source(item: &Suppression) -> String {
     item.by.as_deref().map_or_else(|| item.source.clone(), output::visible)
 }
 
-pub(super) fn suppress(address: &str, reason: Option<String>, context: &Context) -> Result<(), Failure> {
-    let body = SuppressBody { reason, by: operator::name() };
-    let answer = context.client()?.put(&["suppressions", address], &body)?;
-    let view: SuppressionView = answer.read()?;
-    context.output.document(&answer.text, || described(&view, machine::now()))
+pub(super) fn suppress(address: &str, reason: Option<&str>, context: &Context) -> Result<(), Failure> {
+    let suppression = context.client()?.suppress(address, reason, &operator::name())?;
+    context.output.document(suppression.text(), || described(&suppression, machine::now()))
 }
 
 pub(super) fn lift(address: &str, context: &Context) -> Result<(), Failure> {
-    context.client()?.delete(&["suppressions", address])?;
+    context.client()?.lift_suppression(address)?;
     context.output.note(&format!("{} gets mail again", output::visible(address)));
     Ok(())
 }
 
-fn described(item: &SuppressionView, now: Timestamp) -> String {
+fn described(item: &Suppression, now: Timestamp) -> String {
     output::pairs(&[
         ("address", Some(output::visible(address(item)))),
         ("suppressed", Some(format!("by {}, {}", source(item), output::relative(item.since, now)))),
@@ -72,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_suppression_says_who_said_so_and_a_forgotten_one_names_nobody() {
-        let view: SuppressionView = read(
+        let view: Suppression = serde_json::from_str(
             r#"{ "address": null, "reason": "550 5.1.1 no such user", "source": "bounce", "by": null,
                 "since": "2026-03-01T09:00:00.000Z" }"#,
         )

@@ -5,46 +5,41 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use comfy_table::Cell;
-use jobmill_core::{RunId, RunState, Timestamp};
+use jobmill_client::{Attempt, DoubtfulMail, Entry, LogLine, Run, RunFilter};
+use jobmill_core::{JobId, RunId, RunState, Timestamp};
 use owo_colors::OwoColorize as _;
 
 use super::{Context, List};
-use crate::api::{AttemptView, DoubtfulMailView, EntryView, LogLine, LogView, RunView};
-use crate::client::{Page, read};
 use crate::failure::Failure;
-use crate::{machine, output};
+use crate::{machine, output, words};
 
 pub(super) fn list(list: &List, context: &Context) -> Result<(), Failure> {
-    let state = list.filter.state.map(|state| state.to_string());
-    let since = list.since.map(|since| since.to_string());
-    let members = [
-        ("state", state.as_deref()),
-        ("job", list.filter.job.as_ref().map(jobmill_core::JobId::as_str)),
-        ("event", list.filter.event.as_deref()),
-        ("tag", list.filter.tag.as_deref()),
-        ("error", list.error.as_deref()),
-        ("since", since.as_deref()),
-    ];
-    let query: Vec<(&str, &str)> = members.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
+    let filter = RunFilter {
+        state: list.filter.state,
+        job: list.filter.job.as_ref().map(JobId::as_str),
+        event: list.filter.event.as_deref(),
+        tag: list.filter.tag.as_deref(),
+        error: list.error.as_deref(),
+        since: list.since,
+    };
     let limit = usize::try_from(list.limit).unwrap_or(usize::MAX);
-    let page = context.client()?.pages(&["runs"], &query, limit)?;
+    let page = context.client()?.runs(&filter, limit)?;
     let empty = "no such run; enqueue one with `jobmill run JOB --example`";
-    context.output.list(&page.items, page.next_cursor.as_deref(), empty, || {
+    context.output.list(page.texts(), page.next_cursor(), empty, || {
         let now = machine::now();
-        let runs = page.items.iter().map(|item| read::<RunView>(item.get())).collect::<Result<Vec<_>, _>>()?;
-        let rows = runs.iter().map(|run| row(run, now)).collect();
+        let rows = page.items()?.iter().map(|run| row(run, now)).collect();
         Ok(output::table(&["RUN", "JOB", "STATE", "ATTEMPT", "ENQUEUED", "TOOK", "ERROR"], rows))
     })?;
-    if page.next_cursor.is_some() && context.output.format == crate::args::Format::Table {
+    if page.next_cursor().is_some() && context.output.format == crate::args::Format::Table {
         context.output.note(&format!("only the newest {}; more with --limit", list.limit));
     }
     Ok(())
 }
 
-fn row(run: &RunView, now: Timestamp) -> Vec<Cell> {
+fn row(run: &Run, now: Timestamp) -> Vec<Cell> {
     let error = run.last_error().map(|error| format!("{}: {}", error.kind, output::first_line(&error.message)));
     vec![
-        Cell::new(&run.id),
+        Cell::new(run.id),
         Cell::new(&run.job),
         output::state_cell(run.state),
         output::number_cell(format!("{} of {}", run.attempt, run.max_attempts)),
@@ -55,24 +50,23 @@ fn row(run: &RunView, now: Timestamp) -> Vec<Cell> {
 }
 
 /// From the begin of the latest attempt to the end.
-fn took(run: &RunView) -> Option<Duration> {
+fn took(run: &Run) -> Option<Duration> {
     Some(run.finished_at?.since(run.started_at?))
 }
 
 pub(super) fn show(id: RunId, context: &Context) -> Result<(), Failure> {
-    let answer = context.client()?.get(&["runs", &id.to_string()], &[])?;
-    let run: RunView = answer.read()?;
-    context.output.document(&answer.text, || described(&run, machine::now()))
+    let run = context.client()?.run(id)?;
+    context.output.document(run.text(), || described(&run, machine::now()))
 }
 
-fn described(run: &RunView, now: Timestamp) -> String {
+fn described(run: &Run, now: Timestamp) -> String {
     let time = |at: Option<Timestamp>| at.map(|at| output::exact(at, now));
     let due = run.scheduled_at != run.enqueued_at && !run.state.is_final();
     let mut text = output::pairs(&[
-        ("run", Some(run.id.clone())),
-        ("job", Some(run.job.clone())),
+        ("run", Some(run.id.to_string())),
+        ("job", Some(run.job.to_string())),
         ("state", Some(output::state_text(run.state))),
-        ("waits", run.waiting_for.as_ref().map(|waiting| waiting.sentence(now))),
+        ("waits", run.waiting_for.as_ref().map(|waiting| words::waiting(waiting, now))),
         ("cancelled", run.cancel_reason.as_deref().map(output::visible)),
         ("attempt", Some(format!("{} of {}", run.attempt, run.max_attempts))),
         ("version", run.version.clone()),
@@ -81,12 +75,12 @@ fn described(run: &RunView, now: Timestamp) -> String {
         ("due", time(due.then_some(run.scheduled_at))),
         ("started", time(run.started_at)),
         ("finished", time(run.finished_at)),
-        ("event", run.event_id.as_deref().map(output::visible)),
+        ("event", run.event_id.as_ref().map(|id| output::visible(id.as_str()))),
         ("tags", (!run.tags.is_empty()).then(|| output::visible(&run.tags.join(", ")))),
         ("unique key", run.unique_key.as_deref().map(output::visible)),
-        ("rerun of", run.rerun_of.clone()),
-        ("payload", Some(output::visible(run.payload.get()))),
-        ("output", run.output.as_ref().map(|document| output::visible(document.get()))),
+        ("rerun of", run.rerun_of.map(|run| run.to_string())),
+        ("payload", Some(output::visible(run.payload.as_str()))),
+        ("output", run.output.as_ref().map(|document| output::visible(document.as_str()))),
     ]);
     for line in in_doubt(run) {
         let _ = write!(text, "\n{line}");
@@ -98,8 +92,8 @@ fn described(run: &RunView, now: Timestamp) -> String {
 }
 
 /// What there is to decide about a run's mails that may have been sent, a line each.
-pub(in crate::commands) fn in_doubt(run: &RunView) -> Vec<String> {
-    let mail = |mail: &DoubtfulMailView| {
+pub(in crate::commands) fn in_doubt(run: &Run) -> Vec<String> {
+    let mail = |mail: &DoubtfulMail| {
         let (to, message_id) = (output::visible(&mail.to), output::visible(&mail.message_id));
         format!("? the mail to {to} may have been sent; look for Message-ID <{message_id}> at the mail server")
     };
@@ -111,7 +105,7 @@ pub(in crate::commands) fn in_doubt(run: &RunView) -> Vec<String> {
     lines
 }
 
-fn attempt_text(attempt: &AttemptView) -> String {
+fn attempt_text(attempt: &Attempt) -> String {
     let outcome = attempt.outcome.as_deref().unwrap_or("running");
     let icon = match outcome {
         "completed" => "✓".green().to_string(),
@@ -140,10 +134,9 @@ fn indented(text: &str) -> String {
 }
 
 pub(super) fn logs(id: RunId, context: &Context) -> Result<(), Failure> {
-    let log: LogView = context.client()?.get(&["runs", &id.to_string(), "logs"], &[])?.read()?;
-    context.output.list(&log.items, None, "nothing is on record; lines are kept when their attempt ends", || {
-        let lines = log.items.iter().map(|item| read::<LogLine>(item.get())).collect::<Result<Vec<_>, _>>()?;
-        Ok(lines.iter().map(log_text).collect::<Vec<_>>().join("\n"))
+    let log = context.client()?.run_log(id)?;
+    context.output.list(&log.texts, None, "nothing is on record; lines are kept when their attempt ends", || {
+        Ok(log.lines()?.iter().map(log_text).collect::<Vec<_>>().join("\n"))
     })?;
     if log.dropped > 0 {
         context.output.note(&format!("{} more lines had no room in the log", log.dropped));
@@ -165,15 +158,14 @@ fn log_text(line: &LogLine) -> String {
 }
 
 pub(super) fn journal(id: RunId, context: &Context) -> Result<(), Failure> {
-    let page: Page = context.client()?.get(&["runs", &id.to_string(), "journal"], &[])?.read()?;
-    context.output.list(&page.items, page.next_cursor.as_deref(), "the journal is empty", || {
-        let entries = page.items.iter().map(|item| read::<EntryView>(item.get())).collect::<Result<Vec<_>, _>>()?;
-        let rows = entries.iter().map(entry_row).collect();
+    let page = context.client()?.run_journal(id)?;
+    context.output.list(page.texts(), page.next_cursor(), "the journal is empty", || {
+        let rows = page.items()?.iter().map(entry_row).collect();
         Ok(output::table(&["#", "AT", "KIND", "WHAT"], rows))
     })
 }
 
-fn entry_row(entry: &EntryView) -> Vec<Cell> {
+fn entry_row(entry: &Entry) -> Vec<Cell> {
     let members = entry.members.iter().filter(|(_, value)| !value.is_null());
     let words: Vec<String> = members
         .map(|(name, value)| match value {
@@ -202,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_run_says_what_it_waits_for_and_why_it_failed() {
-        let run: RunView = read(RUN).expect("a run");
+        let run: Run = serde_json::from_str(RUN).expect("a run");
         let now = "2026-03-01T09:00:00.500Z".parse().expect("a time");
         let text = anstream::adapter::strip_str(&described(&run, now)).to_string();
         for part in [

@@ -153,7 +153,7 @@ impl Runs {
             Self::Journal(one) => look::journal(one.run, context)?,
             Self::Retry(retry) => return change::retry(&retry.runs, retry.in_doubt.choice(), context),
             Self::Rerun(rerun) => change::rerun(&rerun, context)?,
-            Self::Cancel(cancel) => return change::cancel(cancel, context),
+            Self::Cancel(cancel) => return change::cancel(&cancel, context),
         }
         Ok(Exit::Done)
     }

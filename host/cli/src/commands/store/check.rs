@@ -1,8 +1,8 @@
 //! `jobmill store check`: whether everything that is kept can be read back.
 //! What a check looks at is the store's to know.
 
+use jobmill_client::StoreCheck;
 use jobmill_store::{Checked, Query as _};
-use serde::{Deserialize, Serialize};
 
 use super::DataPlace;
 use super::keeper::{Keeper, OwnStore};
@@ -11,36 +11,31 @@ use crate::commands::Context;
 use crate::failure::Failure;
 use crate::output;
 
-/// The answer, as the server gives it.
-#[derive(Debug, Serialize, Deserialize)]
-struct CheckView {
-    ok: bool,
-    runs: u64,
-    entries: u64,
-    mails: u64,
-    events: u64,
-    orders: u64,
-}
-
 pub(super) fn check(place: &DataPlace, context: &Context) -> Result<(), Failure> {
-    let json = match Keeper::find(place, &place.config()?, context)? {
-        Keeper::Server(client) => client.get(&["store", "check"], &[])?.text,
-        Keeper::Here(open) => client::json(&read_through(open)?)?,
+    let (json, found) = match Keeper::find(place, &place.config()?, context)? {
+        Keeper::Server(client) => {
+            let answer = client.check_store()?;
+            (answer.text().to_owned(), answer.into_value())
+        }
+        Keeper::Here(open) => {
+            let found = read_through(open)?;
+            (client::json(&found)?, found)
+        }
     };
-    let found: CheckView = client::read(&json)?;
     context.output.document(&json, || {
         output::pairs(&[
             ("runs", Some(found.runs.to_string())),
             ("journal entries", Some(found.entries.to_string())),
             ("mails", Some(found.mails.to_string())),
             ("events without runs", Some(found.events.to_string())),
+            ("webhook deliveries", Some(found.deliveries.to_string())),
             ("orders", Some(found.orders.to_string())),
             ("damage", Some("none".to_owned())),
         ])
     })
 }
 
-fn read_through(open: OwnStore) -> Result<CheckView, Failure> {
+fn read_through(open: OwnStore) -> Result<StoreCheck, Failure> {
     let checked = open.ask(async {
         let mut checked = Checked::default();
         for record in open.store.export().await? {
@@ -49,6 +44,6 @@ fn read_through(open: OwnStore) -> Result<CheckView, Failure> {
         Ok(checked)
     })?;
     open.close()?;
-    let Checked { runs, entries, mails, events, orders } = checked;
-    Ok(CheckView { ok: true, runs, entries, mails, events, orders })
+    let Checked { runs, entries, mails, events, deliveries, orders } = checked;
+    Ok(StoreCheck { ok: true, runs, entries, mails, events, deliveries, orders })
 }

@@ -73,7 +73,7 @@ fn copy(
         }
         Keeper::Server(client) => {
             let cut_off = |reason: &str| Failure::new("export-cut-off", format!("the export is not whole: {reason}"));
-            let mut answer = client.stream(&["store", "export"])?;
+            let mut answer = client.export_store()?;
             let mut line = Vec::new();
             let mut is_whole = false;
             loop {

@@ -2,12 +2,12 @@
 //! What carries it is the store's to find.
 
 use clap::Args;
+use jobmill_client::{Forget as Request, Forgotten as ForgottenView, Skipped};
 use jobmill_core::flow::Pointer;
 use jobmill_store::{Forget, Forgotten, Store as _};
-use serde::{Deserialize, Serialize};
 
-use super::DataPlace;
 use super::keeper::{Keeper, OwnStore};
+use super::{DataPlace, and_deliveries};
 use crate::client;
 use crate::commands::Context;
 use crate::failure::Failure;
@@ -41,44 +41,12 @@ Example:
   jobmill store forget --email ann@example.com --dry-run
   jobmill store forget --pointer /userId --value 4711";
 
-#[derive(Serialize)]
-struct Body<'arguments> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    email: Option<&'arguments str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pointer: Option<&'arguments str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<&'arguments str>,
-    dry_run: bool,
-}
-
-/// The answer, from a server or from the store itself.
-#[derive(Debug, Deserialize, Serialize)]
-struct ForgottenView {
-    runs: usize,
-    dead: usize,
-    mails: usize,
-    events: usize,
-    orders: usize,
-    #[serde(default)]
-    suppressions: usize,
-    skipped: Vec<SkippedView>,
-    dry_run: bool,
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-struct SkippedView {
-    id: String,
-    reason: String,
-}
-
 pub(super) fn forget(arguments: &ForgetArguments, context: &Context) -> Result<(), Failure> {
     let ForgetArguments { place, email, pointer, value, dry_run } = arguments;
     let config = place.config()?;
-    let body =
-        Body { email: email.as_deref(), pointer: pointer.as_deref(), value: value.as_deref(), dry_run: *dry_run };
+    let (email, pointer, value) = (email.as_deref(), pointer.as_deref(), value.as_deref());
     let view: ForgottenView = match Keeper::find(place, &config, context)? {
-        Keeper::Server(client) => client.post(&["forget"], &body)?.read()?,
+        Keeper::Server(client) => client.forget(&Request { email, pointer, value, dry_run: *dry_run })?.into_value(),
         Keeper::Here(open) => forget_here(open, arguments)?,
     };
     context.output.document(&client::json(&view)?, || sentence(&view))
@@ -94,23 +62,34 @@ fn forget_here(open: OwnStore, arguments: &ForgetArguments) -> Result<ForgottenV
         _ => None,
     };
     let what = Forget { email: arguments.email.clone(), value };
-    let Forgotten { runs, dead, mails, events, orders, suppressions, running } =
+    let Forgotten { runs, dead, mails, events, deliveries, orders, suppressions, running } =
         open.ask(open.store.forget(what, arguments.dry_run))?;
     open.close()?;
-    let skip = |id: jobmill_core::RunId| SkippedView { id: id.to_string(), reason: "it was under way".to_owned() };
+    let skip = |id: jobmill_core::RunId| Skipped { id, reason: "it was under way".to_owned() };
     let skipped = running.into_iter().map(skip).collect();
-    Ok(ForgottenView { runs, dead, mails, events, orders, suppressions, skipped, dry_run: arguments.dry_run })
+    Ok(ForgottenView {
+        runs,
+        dead,
+        mails,
+        events,
+        deliveries,
+        orders,
+        suppressions,
+        skipped,
+        dry_run: arguments.dry_run,
+    })
 }
 
 fn sentence(view: &ForgottenView) -> String {
     let what = format!(
-        "{} ({} dead), {}, {}, the customer of {} and the address of {}",
+        "{} ({} dead), {}, {}, the customer of {} and the address of {}{}",
         count(view.runs, "run"),
         view.dead,
         count(view.mails, "mail"),
         count(view.events, "event"),
         count(view.orders, "order"),
-        count(view.suppressions, "suppression")
+        count(view.suppressions, "suppression"),
+        and_deliveries(view.deliveries)
     );
     let text = if view.dry_run { format!("would forget {what}") } else { format!("forgot {what}") };
     let left = view.skipped.iter().map(|skipped| format!("left {}: {}", skipped.id, skipped.reason));

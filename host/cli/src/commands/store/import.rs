@@ -33,6 +33,7 @@ struct Count {
 struct Imported {
     runs: Count,
     events: Count,
+    deliveries: Count,
     orders: Count,
 }
 
@@ -53,6 +54,7 @@ pub(super) fn import(place: &DataPlace, file: &Path, context: &Context) -> Resul
         output::pairs(&[
             ("runs", said(imported.runs)),
             ("events without runs", said(imported.events)),
+            ("webhook deliveries", said(imported.deliveries)),
             ("orders", said(imported.orders)),
         ])
     })
@@ -122,6 +124,7 @@ impl Batches {
             None => return Ok(()),
             Some(Record::Journal { .. }) => &mut self.imported.runs,
             Some(Record::Event { .. }) => &mut self.imported.events,
+            Some(Record::Delivery(_)) => &mut self.imported.deliveries,
             Some(Record::Order(_)) => &mut self.imported.orders,
             Some(_) => &mut none,
         };

@@ -1,11 +1,12 @@
 //! Who has a store: the Jobmill that runs on its data directory, or nobody, so that it is opened here.
 //! It asks and writes nothing.
 
+use jobmill_client::Client;
 use jobmill_store::{LogStore, Store as _, StoreError};
 
 use super::DataPlace;
 use crate::args::Global;
-use crate::client::Client;
+use crate::client;
 use crate::commands::Context;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -20,8 +21,8 @@ pub(super) enum Keeper {
 }
 
 /// A store that this process has open.
-pub(super) struct OwnStore {
-    pub(super) store: LogStore,
+pub(in crate::commands) struct OwnStore {
+    pub(in crate::commands) store: LogStore,
     tasks: tokio::runtime::Runtime,
     /// Given up last.
     _data: DataDirectory,
@@ -31,12 +32,12 @@ impl Keeper {
     /// Finds out: a server that was named is asked; otherwise the data directory tells.
     pub(super) fn find(place: &DataPlace, config: &Config, context: &Context) -> Result<Self, Failure> {
         if place.is_elsewhere(context) {
-            return Client::patient(&context.global).map(Self::Server);
+            return client::patient(&context.global).map(Self::Server);
         }
         match holder(config)? {
             Holder::Process { address: Some(address), .. } => {
                 let global = Global { server: format!("http://{address}"), ..context.global.clone() };
-                Client::patient(&global).map(Self::Server)
+                client::patient(&global).map(Self::Server)
             }
             Holder::Process { number, address: None } => {
                 let text = format!("the process {number} has {} and answers nothing yet", config.data.display());
@@ -54,7 +55,7 @@ impl Keeper {
 
 impl OwnStore {
     /// Opens it, or creates it; refused while another process has the data directory.
-    pub(super) fn open(config: &Config) -> Result<Self, Failure> {
+    pub(in crate::commands) fn open(config: &Config) -> Result<Self, Failure> {
         let data = DataDirectory::open(&config.data)?;
         let tasks = tokio::runtime::Builder::new_current_thread()
             .build()
@@ -63,12 +64,15 @@ impl OwnStore {
     }
 
     /// Waits for an answer of the store.
-    pub(super) fn ask<T>(&self, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, Failure> {
+    pub(in crate::commands) fn ask<T>(
+        &self,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, Failure> {
         self.tasks.block_on(answer).map_err(failed)
     }
 
     /// Makes everything durable and gives it up.
-    pub(super) fn close(self) -> Result<(), Failure> {
+    pub(in crate::commands) fn close(self) -> Result<(), Failure> {
         self.ask(self.store.close())
     }
 }
@@ -81,7 +85,7 @@ fn holder(config: &Config) -> Result<Holder, Failure> {
 }
 
 /// Refuses while another process has the store; nothing is opened or created.
-pub(super) fn refuse_in_use(config: &Config) -> Result<(), Failure> {
+pub(in crate::commands) fn refuse_in_use(config: &Config) -> Result<(), Failure> {
     match holder(config)? {
         Holder::Nobody => Ok(()),
         Holder::Process { number, .. } => {

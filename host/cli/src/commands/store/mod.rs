@@ -5,7 +5,7 @@ mod check;
 mod export;
 mod forget;
 mod import;
-mod keeper;
+pub(in crate::commands) mod keeper;
 mod progress;
 mod prune;
 
@@ -91,6 +91,15 @@ impl StoreCommand {
             Self::Prune { place } => prune::prune(&place, context)?,
         }
         Ok(Exit::Done)
+    }
+}
+
+/// The end of a row of counts: most stores have no webhook deliveries, and nothing is said of them.
+fn and_deliveries(number: usize) -> String {
+    match number {
+        0 => String::new(),
+        1 => ", and 1 webhook delivery".to_owned(),
+        number => format!(", and {number} webhook deliveries"),
     }
 }
 

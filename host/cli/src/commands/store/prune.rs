@@ -6,8 +6,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use jobmill_client::Pruned;
 use jobmill_engine::maintenance;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::DataPlace;
 use super::keeper::{Keeper, OwnStore};
@@ -21,21 +22,13 @@ use crate::output::{count, size};
 /// The unit in which files are counted, whatever the blocks of the file system.
 const STAT_BLOCK_BYTES: u64 = 512;
 
-/// What was taken out.
-#[derive(Debug, Deserialize)]
-struct Pruned {
-    runs: usize,
-    events: usize,
-    #[serde(default)]
-    mails: usize,
-}
-
 /// The answer, with what the store takes on the disk, where that is this machine's.
 #[derive(Debug, Serialize)]
 struct PruneView {
     runs: usize,
     events: usize,
     mails: usize,
+    deliveries: usize,
     bytes_before: Option<u64>,
     bytes_after: Option<u64>,
 }
@@ -45,13 +38,14 @@ pub(super) fn prune(place: &DataPlace, context: &Context) -> Result<(), Failure>
     let path = (!place.is_elsewhere(context)).then(|| config.store_path());
     let bytes = || path.as_deref().and_then(|path| used(path).ok());
     let bytes_before = bytes();
-    let Pruned { runs, events, mails } = match Keeper::find(place, &config, context)? {
-        Keeper::Server(client) => client.post(&["store", "prune"], &serde_json::json!({}))?.read()?,
+    let Pruned { runs, events, mails, deliveries } = match Keeper::find(place, &config, context)? {
+        Keeper::Server(client) => client.prune_store()?.into_value(),
         Keeper::Here(open) => prune_here(open, &config)?,
     };
-    let view = PruneView { runs, events, mails, bytes_before, bytes_after: bytes() };
+    let view = PruneView { runs, events, mails, deliveries, bytes_before, bytes_after: bytes() };
     context.output.document(&client::json(&view)?, || {
-        let pruned = format!("pruned {}, {} and {}", count(runs, "run"), count(events, "event"), count(mails, "mail"));
+        let (runs, events, mails) = (count(runs, "run"), count(events, "event"), count(mails, "mail"));
+        let pruned = format!("pruned {runs}, {events} and {mails}{}", super::and_deliveries(deliveries));
         match (view.bytes_before, view.bytes_after) {
             (Some(before), Some(after)) => {
                 format!("{pruned}; the store takes {} on the disk, before it took {}", size(after), size(before))
@@ -64,7 +58,7 @@ pub(super) fn prune(place: &DataPlace, context: &Context) -> Result<(), Failure>
 fn prune_here(open: OwnStore, config: &Config) -> Result<Pruned, Failure> {
     let pruned = open.ask(maintenance::prune(&open.store, config.retention(), machine::now()))?;
     open.close()?;
-    Ok(Pruned { runs: pruned.runs, events: pruned.events, mails: pruned.mails })
+    Ok(Pruned { runs: pruned.runs, events: pruned.events, mails: pruned.mails, deliveries: pruned.deliveries })
 }
 
 /// Bytes that the files in a directory take.
