@@ -1,5 +1,7 @@
 //! From HTTP to a delivered mail: the jobs, their retries, their effects.
 
+mod browser;
+mod dead_letters;
 mod doors;
 mod effects;
 mod flow;

@@ -235,6 +235,16 @@ impl Handle {
         self.store.touch_token(id, self.clock.now()).await
     }
 
+    /// How many attempts go on at once.
+    pub fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+
+    /// How many runs may wait, over all jobs.
+    pub fn waiting_limit(&self) -> u32 {
+        self.waiting
+    }
+
     /// How long final runs are kept.
     pub fn retention(&self) -> Retention {
         self.retention

@@ -1,4 +1,4 @@
-//! Whether a request may use the route that it asks for: by the rule of the route and the token that it carries.
+//! Whether a request may use the route that it asks for: by the rule of the route and the token or session that it carries.
 //! It keeps no tokens and makes none; without any token everything is open, and `origin` guards instead.
 
 use std::convert::Infallible;
@@ -6,16 +6,18 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use jobmill_core::Timestamp;
 use jobmill_core::token::{Scope, SecretDigest, Token};
+use jobmill_core::{Timestamp, TokenId};
 use jobmill_engine::Handle;
 
 use crate::error::{Code, Problem};
-use crate::keyring::{Keyring, Spent};
+use crate::keyring::{Found, Keyring, Spent};
 use crate::routes::{Rule, Rules};
+use crate::sessions::{SessionKey, Sessions};
+use crate::{origin, pages};
 
 /// Where the routes of Inngest's REST interface are, whose clients send their key hashed.
 const INNGEST_REST: &str = "/v1/";
@@ -25,22 +27,41 @@ const INNGEST_REST: &str = "/v1/";
 pub(crate) struct Doors {
     pub(crate) handle: Handle,
     pub(crate) keyring: Arc<Keyring>,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) rules: Arc<Rules>,
 }
 
-/// Whoever asks, as far as that is known: the token that the request carried, if it needed one.
+/// Whoever asks, as far as that is known: the token that the request carried or is signed in with, if it needed one.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Caller(Option<Arc<Token>>);
+pub(crate) struct Caller {
+    token: Option<Arc<Token>>,
+    session: Option<SessionKey>,
+}
 
 impl Caller {
     /// What the token is for, in its owner's words; none without one.
     pub(crate) fn name(&self) -> Option<&str> {
-        self.0.as_deref().map(|token| token.name.as_str())
+        self.token.as_deref().map(|token| token.name.as_str())
+    }
+
+    /// Its id; none without one.
+    pub(crate) fn id(&self) -> Option<TokenId> {
+        self.token.as_deref().map(|token| token.id)
+    }
+
+    /// The session that it is signed in by; none where the request carried the token itself.
+    pub(crate) fn session(&self) -> Option<SessionKey> {
+        self.session
+    }
+
+    /// Whether it may do what a scope allows. Without tokens everybody may.
+    pub(crate) fn may(&self, wanted: Scope) -> bool {
+        self.token.as_deref().is_none_or(|token| token.scope.allows(wanted))
     }
 
     /// The bound on runs that wait, over all jobs, beyond which the token's work is refused.
     pub(crate) fn max_waiting(&self) -> Option<u32> {
-        self.0.as_deref().and_then(|token| token.max_waiting)
+        self.token.as_deref().and_then(|token| token.max_waiting)
     }
 }
 
@@ -64,7 +85,10 @@ pub(crate) async fn authenticate(State(doors): State<Doors>, request: Request, n
             parts.extensions.insert(caller);
             next.run(Request::from_parts(parts, body)).await
         }
-        Err(problem) => refusal(&path, problem),
+        Err(problem) => match pages::sign_in_instead(&problem, &parts) {
+            Some(response) => response,
+            None => refusal(&path, problem),
+        },
     }
 }
 
@@ -78,20 +102,44 @@ impl Doors {
         if !self.keyring.is_closed().await? {
             return Ok(Caller::default());
         }
-        let digests = match rule {
-            Rule::EventKey => event_key(parts).await.iter().map(|key| SecretDigest::of(key)).collect(),
-            _ => digests(bearer(&parts.headers), path),
-        };
         let now = self.handle.now();
-        let found = self.keyring.find(&digests, now).await?.ok_or_else(unknown)?;
+        let (session, found) = self.identify(rule, path, parts, now).await?.ok_or_else(unknown)?;
         if let Spent::Beyond(next) = self.keyring.spend(&found, now) {
             return Err(rate_limited(&found.token, next, now));
         }
         if !found.token.scope.allows(wanted) {
             return Err(scope_missing(&found.token, wanted));
         }
-        Ok(Caller(Some(Arc::new(found.token))))
+        Ok(Caller { token: Some(Arc::new(found.token)), session })
     }
+
+    /// The valid token that the request carries, or that its session is for. A request that carries any has no session.
+    async fn identify(
+        &self,
+        rule: Rule,
+        path: &str,
+        parts: &mut Parts,
+        now: Timestamp,
+    ) -> Result<Option<(Option<SessionKey>, Found)>, Problem> {
+        let digests = match rule {
+            Rule::EventKey => event_key(parts).await.iter().map(|key| SecretDigest::of(key)).collect(),
+            _ if parts.headers.contains_key(header::AUTHORIZATION) => digests(bearer(&parts.headers), path),
+            _ if !may_use_session(path, parts) => return Ok(None),
+            _ => {
+                let found = self.sessions.find(&parts.headers, &self.keyring, now).await?;
+                return Ok(found.map(|(session, found)| (Some(session), found)));
+            }
+        };
+        Ok(self.keyring.find(&digests, now).await?.map(|found| (None, found)))
+    }
+}
+
+/// Whether a session opens this as its token would. Browsers send cookies along whoever asks them to, so a change needs
+/// more: pages have the key of their forms, and what is for programs is to be asked for by our own page, which says so.
+fn may_use_session(path: &str, parts: &Parts) -> bool {
+    matches!(parts.method, Method::GET | Method::HEAD)
+        || !pages::is_for_programs(path)
+        || origin::is_own_page(&parts.uri, &parts.headers)
 }
 
 /// The one text for no token, a wrong one, one that ran out and one that was revoked: nobody learns which it was.
@@ -105,7 +153,7 @@ fn scope_missing(token: &Token, wanted: Scope) -> Problem {
     Problem::new(Code::ScopeMissing, detail)
 }
 
-fn rate_limited(token: &Token, next: Timestamp, now: Timestamp) -> Problem {
+pub(crate) fn rate_limited(token: &Token, next: Timestamp, now: Timestamp) -> Problem {
     let seconds = next.since(now).as_millis().div_ceil(1_000).max(1);
     let detail = format!("the token {:?} makes more requests than its rate limit lets it", token.name);
     Problem::new(Code::RateLimited, detail).retry_after(u64::try_from(seconds).unwrap_or(u64::MAX))

@@ -175,7 +175,7 @@ async fn read_bytes(body: Body) -> Result<Bytes, Problem> {
 }
 
 /// Documents inside the body are kept unparsed, so the parser's own bound does not see their depth.
-fn check_depth(text: &str) -> Result<(), Problem> {
+pub(crate) fn check_depth(text: &str) -> Result<(), Problem> {
     let mut depth = 0_usize;
     let mut in_string = false;
     let mut escaped = false;

@@ -44,6 +44,7 @@ pub(crate) enum Code {
     Timeout,
     TokenConfigured,
     TokenRequired,
+    TooManyStreams,
     TooManyTokens,
     TooManyWaiting,
     UnknownAttachment,
@@ -99,6 +100,7 @@ impl Code {
             Self::Timeout => ("timeout", StatusCode::REQUEST_TIMEOUT, "Timeout"),
             Self::TokenConfigured => ("token-configured", StatusCode::CONFLICT, "Token of the configuration"),
             Self::TokenRequired => ("token-required", StatusCode::UNAUTHORIZED, "Token required"),
+            Self::TooManyStreams => ("too-many-streams", StatusCode::SERVICE_UNAVAILABLE, "Too many streams"),
             Self::TooManyTokens => ("too-many-tokens", StatusCode::CONFLICT, "Too many tokens"),
             Self::TooManyWaiting => ("too-many-waiting", StatusCode::TOO_MANY_REQUESTS, "Too many runs wait"),
             Self::UnknownAttachment => ("unknown-attachment", StatusCode::NOT_FOUND, "Unknown attachment"),
@@ -129,8 +131,8 @@ impl Code {
             Self::NotReady => Some(1),
             // A restart is under way.
             Self::StoreUnavailable => Some(5),
-            // Some of what waits has to begin first.
-            Self::TooManyWaiting => Some(10),
+            // Somebody has to stop looking first, or some of what waits has to begin.
+            Self::TooManyStreams | Self::TooManyWaiting => Some(10),
             _ => None,
         }
     }
@@ -208,7 +210,12 @@ impl Problem {
         &self.detail
     }
 
-    #[cfg(test)]
+    /// What kind of refusal it is, in a few words.
+    pub(crate) fn title(&self) -> &'static str {
+        self.code.row().2
+    }
+
+    /// What is wrong with members of the body.
     pub(crate) fn members(&self) -> &[MemberProblem] {
         &self.members
     }

@@ -78,6 +78,17 @@ impl Keyring {
         Ok(found)
     }
 
+    /// The token of this id, if it is valid.
+    pub(crate) async fn valid(&self, id: TokenId, now: Timestamp) -> Result<Option<Found>, StoreError> {
+        let is_it = |token: &&Token| token.id == id && token.is_valid(now);
+        if let Some(token) = self.settings.tokens.iter().find(is_it) {
+            return Ok(Some(Found { token: token.clone(), source: TokenSource::Configuration }));
+        }
+        let created = self.handle.tokens().await?;
+        let token = created.iter().find(is_it).cloned();
+        Ok(token.map(|token| Found { token, source: TokenSource::Created }))
+    }
+
     /// Counts a use of a token against its rate, and puts it on record at most once a minute.
     pub(crate) fn spend(&self, found: &Found, now: Timestamp) -> Spent {
         let token = &found.token;

@@ -13,6 +13,7 @@ mod pages;
 mod path;
 mod query;
 mod routes;
+mod sessions;
 mod settings;
 mod typescript;
 mod webhooks;
@@ -21,7 +22,7 @@ mod write_timeout;
 pub use api::{SettingsView, openapi_document};
 pub use listener::serve;
 pub use routes::{Route, Rule};
-pub use settings::{Alarm, Alarms, DevelopmentFaults, FaultKind, RawMail, ServerSettings};
+pub use settings::{Alarm, Alarms, DevelopmentFaults, FaultKind, RawMail, ServerSettings, StoreBytes, StorePlace};
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -35,11 +36,14 @@ use jobmill_core::Timestamp;
 use jobmill_engine::Handle;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::api::Feed;
 use crate::authentication::Doors;
 use crate::error::{Code, Problem};
 use crate::keyring::Keyring;
 use crate::origin::{AllowedHosts, Guard};
+use crate::pages::FormKeys;
 use crate::routes::{Built, Routes, Rules};
+use crate::sessions::Sessions;
 use crate::webhooks::Refusals;
 
 /// What every route can reach.
@@ -48,7 +52,10 @@ pub(crate) struct Context {
     pub(crate) handle: Handle,
     pub(crate) settings: Arc<ServerSettings>,
     pub(crate) keyring: Arc<Keyring>,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) refusals: Arc<Refusals>,
+    pub(crate) form_keys: Arc<FormKeys>,
+    pub(crate) feed: Arc<Feed>,
     pub(crate) started_at: Timestamp,
 }
 
@@ -57,7 +64,11 @@ impl Context {
         let settings = Arc::new(settings);
         let keyring = Arc::new(Keyring::new(handle.clone(), Arc::clone(&settings)));
         let refusals = Arc::new(Refusals::of(&settings.webhooks));
-        Self { started_at: handle.now(), handle, settings, keyring, refusals }
+        let (_, secret) = handle.new_secret();
+        let form_keys = Arc::new(FormKeys::new(secret.as_str().to_owned()));
+        let feed = Arc::new(Feed::default());
+        let sessions = Arc::new(Sessions::default());
+        Self { started_at: handle.now(), handle, settings, keyring, sessions, refusals, form_keys, feed }
     }
 }
 
@@ -84,7 +95,12 @@ fn router_for(context: Context, hosts: AllowedHosts) -> Router {
     let Built { router, table, .. } = all_routes().build();
     let keyring = Arc::clone(&context.keyring);
     let guard = Guard { hosts: Arc::new(hosts), keyring: Arc::clone(&keyring) };
-    let doors = Doors { handle: context.handle.clone(), keyring, rules: Arc::new(Rules::of(&table)) };
+    let doors = Doors {
+        handle: context.handle.clone(),
+        keyring,
+        sessions: Arc::clone(&context.sessions),
+        rules: Arc::new(Rules::of(&table)),
+    };
     router
         .fallback(|| async { Problem::new(Code::NotFound, "there is nothing at this path") })
         .method_not_allowed_fallback(|request: Request| async move {
@@ -95,6 +111,7 @@ fn router_for(context: Context, hosts: AllowedHosts) -> Router {
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(middleware::from_fn_with_state(guard, origin::guard))
         .layer(middleware::from_fn_with_state(context.clone(), inngest::speak))
+        .layer(middleware::from_fn(pages::speak))
         .layer(middleware::from_fn(harden))
         .with_state(context)
 }

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use crate::error::{Code, Problem};
 use crate::keyring::Keyring;
 
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub(crate) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The names by which the server may be addressed, on any port: ports may be forwarded.
 #[derive(Debug, Clone)]
@@ -90,8 +90,17 @@ fn check(hosts: Option<&AllowedHosts>, method: &Method, uri: &Uri, headers: &Hea
     }
 }
 
+/// Whether the request says that a page of the server itself asks for it.
+pub(crate) fn is_own_page(uri: &Uri, headers: &HeaderMap) -> bool {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    match (origins.next(), origins.next(), requested_host(uri, headers)) {
+        (Some(origin), None, Ok(authority)) => is_own(origin.as_bytes(), &authority),
+        _ => false,
+    }
+}
+
 /// What the request calls the server: once in its target or its `Host`, or twice and the same.
-fn requested_host(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Problem> {
+pub(crate) fn requested_host(uri: &Uri, headers: &HeaderMap) -> Result<Authority, Problem> {
     let refuse = |detail: &str| Problem::new(Code::ForbiddenHost, detail);
     let mut named = headers
         .get_all(header::HOST)

@@ -1,6 +1,7 @@
 //! What the server needs beside the engine's `Handle`, handed in by whoever composes the binary.
 //! It names no mail library and no backend: they come as a function and traits.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jobmill_core::Timestamp;
@@ -49,6 +50,18 @@ pub trait DevelopmentFaults: Send + Sync {
     fn fail_orders(&self, count: u32, kind: FaultKind);
 }
 
+/// How many bytes of the disk the store takes; none where that can't be told. It may wait for the disk.
+pub type StoreBytes = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
+
+/// Where the store lies, for people.
+#[derive(Clone)]
+pub struct StorePlace {
+    /// The data directory.
+    pub directory: PathBuf,
+    /// How large the store in it is.
+    pub bytes: StoreBytes,
+}
+
 /// What the server needs beside the engine's `Handle`.
 #[derive(Clone)]
 pub struct ServerSettings {
@@ -64,4 +77,6 @@ pub struct ServerSettings {
     pub tokens: Vec<Token>,
     /// Webhooks of the configuration, each under another name.
     pub webhooks: Vec<Endpoint>,
+    /// Shown on the system's page; none where the store lies in no directory.
+    pub store_place: Option<StorePlace>,
 }

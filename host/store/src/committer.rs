@@ -16,6 +16,7 @@ use crate::log::{Log, LogError, LogOpener, LogReader, Notes, Place, Record};
 use crate::queue::{Patience, Queue, Taken};
 use crate::reading;
 use crate::store::{Change, StoreError};
+use crate::totals::Totals;
 
 /// Records that are taken in, or commands answered, before others may look at the index.
 const AT_ONCE: usize = 128;
@@ -124,6 +125,8 @@ pub(crate) fn load(opener: &mut dyn LogOpener) -> Result<Loaded, StoreError> {
             index.start(run, entry);
         }
     }
+    // What the log tells of was done before.
+    index.totals = Totals::default();
     Ok(Loaded { log, index, cleaning })
 }
 
@@ -359,6 +362,7 @@ impl Committer {
                 let mut shared = self.write();
                 index.set_rules(&shared.index.rules());
                 index.mails.keep_captured(shared.index.mails.captured_most());
+                index.totals = std::mem::take(&mut shared.index.totals);
                 (shared.reader, shared.notes) = (Some(log.reader()), Some(log.notes()));
                 shared.index = index;
                 shared.refusing = None;

@@ -10,6 +10,7 @@
 //! jobmill_store::conformance!(make);
 //! ```
 
+pub mod activity;
 pub mod attempts;
 pub mod breakers;
 pub mod claims;
@@ -290,6 +291,19 @@ macro_rules! conformance {
                 what_carries_an_address_is_forgotten_and_nothing_else
                 a_value_at_a_pointer_is_forgotten
                 a_run_under_way_is_left_and_named
+            }
+            activity {
+                each_end_counts_for_its_own_minute_and_its_job
+                what_is_older_than_an_hour_or_a_day_is_told_no_more
+                attempts_and_runs_are_told_with_how_long_they_took
+                an_attempt_whose_end_nobody_saw_has_no_duration
+                what_says_nothing_of_the_job_is_not_counted
+                a_restart_changes_nothing_of_it
+                a_log_that_is_written_anew_counts_nothing_twice
+                what_pruned_runs_did_has_happened
+                what_is_imported_counts_for_when_it_happened_and_once
+                a_run_that_is_put_back_counts_each_of_its_ends
+                totals_count_from_the_start_of_the_process
             }
             law {
                 every_run_is_the_fold_of_its_journal

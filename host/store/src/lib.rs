@@ -20,6 +20,7 @@ mod query;
 mod queue;
 mod reading;
 mod store;
+mod totals;
 
 pub use checked::Checked;
 pub use committer::Committer;
@@ -31,12 +32,13 @@ pub use log_store::LogStore;
 pub use mailing::{Doubts, MailInDoubt, NotReleased, Release, Settlement, Suppressed};
 pub use memory::{Kept, MemoryLog};
 pub use query::{
-    Counts, Cursor, CursorError, DeadFilter, DeadGroup, DeliveryFilter, DeliverySummary, EventFilter, EventRecord,
-    Export, JobFlowView, MailFilter, MailSummary, MailView, Page, Query, QueueView, RunFilter, RunRecord,
-    SuppressionCursor, WaitingCause, WaitingFor,
+    Activity, Counts, Cursor, CursorError, DeadFilter, DeadGroup, DeliveryFilter, DeliverySummary, Durations,
+    EventFilter, EventRecord, Export, JobActivity, JobFlowView, MailFilter, MailSummary, MailView, MinuteActivity,
+    Page, Query, QueueView, RunFilter, RunRecord, SuppressionCursor, WaitingCause, WaitingFor,
 };
 pub use store::{
     BulkOutcome, Change, Claim, Claimed, Enqueued, Firing, LeaseReference, NewDelivery, NewEvent, NewRun, Pruned,
     Published, QueueChange, Received, RecordError, Retention, Room, RunDebounce, RunFlow, Store, StoreError,
     WaitingBounds,
 };
+pub use totals::{DURATION_BOUNDS, DurationTotals, JobTotals, Totals};

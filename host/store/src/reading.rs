@@ -10,7 +10,7 @@ use jobmill_core::mail::{DoubtfulMail, MailStatus};
 use jobmill_core::order::Order;
 use jobmill_core::suppression::Suppression;
 use jobmill_core::token::Token;
-use jobmill_core::{DeliveryId, EventId, EventKey, JobId, Json, MailId, Run, RunId, Timestamp};
+use jobmill_core::{DeliveryId, EventId, EventKey, JobId, Json, MailId, Run, RunHead, RunId, Timestamp};
 
 use crate::committer::Shared;
 use crate::control::{Control, Schedule};
@@ -19,10 +19,12 @@ use crate::log::{LogReader, Place, Record};
 use crate::log_store::LogStore;
 use crate::mailing::Release;
 use crate::query::{
-    Counts, Cursor, DeadGroup, DeliveryFilter, DeliverySummary, EventFilter, EventRecord, Export, JobFlowView,
-    MailFilter, MailSummary, MailView, Page, Query, QueueView, RunFilter, RunRecord, SuppressionCursor, WaitingFor,
+    Activity, Counts, Cursor, DeadGroup, DeliveryFilter, DeliverySummary, EventFilter, EventRecord, Export,
+    JobFlowView, MailFilter, MailSummary, MailView, Page, Query, QueueView, RunFilter, RunRecord, SuppressionCursor,
+    WaitingFor,
 };
 use crate::store::StoreError;
+use crate::totals::Totals;
 
 /// How often a read is begun anew because the journal was written again meanwhile.
 const TRIES: usize = 3;
@@ -197,6 +199,11 @@ impl Query for LogStore {
         self.record(id)
     }
 
+    async fn heads(&self, ids: &[RunId]) -> Result<Vec<RunHead>, StoreError> {
+        let shared = self.shared();
+        Ok(ids.iter().filter_map(|id| shared.index.head(*id)).cloned().collect())
+    }
+
     async fn runs(
         &self,
         filter: &RunFilter,
@@ -285,6 +292,14 @@ impl Query for LogStore {
 
     async fn counts(&self, job: Option<&JobId>, now: Timestamp) -> Result<Counts, StoreError> {
         Ok(self.shared().index.counts(job, now))
+    }
+
+    async fn activity(&self, now: Timestamp) -> Result<Activity, StoreError> {
+        Ok(self.shared().index.activity(now))
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        Ok(self.shared().index.totals.clone())
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use jobmill_core::delivery::{Delivery, DeliveryOutcome};
-use jobmill_core::journal::EventReference;
+use jobmill_core::journal::{EntryKind, EventReference};
 use jobmill_core::order::{Money, Order, OrderStatus};
 use jobmill_core::token::{Scope, SecretDigest, Token};
-use jobmill_core::{DeliveryId, EventKey, Json, RunId, RunState, Timestamp, TokenId, Version};
+use jobmill_core::{
+    Backoff, DeliveryId, EventKey, Json, Outcome, RunId, RunState, Timestamp, TokenId, Version, transition,
+};
 use jobmill_store::{
-    Committer, JobRules, LogStore, MemoryLog, NewDelivery, NewEvent, NewRun, Query as _, Retention, Room, Rules,
-    RunFlow, Store as _, StoreError,
+    Claimed, Committer, JobRules, LogStore, MemoryLog, NewDelivery, NewEvent, NewRun, Query as _, Retention, Room,
+    Rules, RunFlow, Store as _,
 };
 
 /// Records that a log has when it is cleaned for the first time.
@@ -40,6 +42,24 @@ fn order(id: &str, status: OrderStatus) -> Order {
     }
 }
 
+fn new_run() -> NewRun {
+    NewRun {
+        id: RunId::from_bytes([1; 16]),
+        job: "welcome".parse().expect("a job id"),
+        queue: "default".to_owned(),
+        priority: 5,
+        payload: Json::empty_object(),
+        max_attempts: 2,
+        scheduled_at: now(),
+        tags: Vec::new(),
+        unique_key: None,
+        idempotency_key: None,
+        request_digest: None,
+        rerun_of: None,
+        flow: RunFlow::default(),
+    }
+}
+
 /// A store whose commits are made by hand.
 struct ByHand {
     store: LogStore,
@@ -53,9 +73,9 @@ impl ByHand {
     }
 
     /// The answer to a call that one commit is enough for.
-    fn commit<T>(
+    fn commit<T, E: std::fmt::Debug>(
         &mut self,
-        call: impl FnOnce(&LogStore) -> futures::future::BoxFuture<'_, Result<T, StoreError>>,
+        call: impl FnOnce(&LogStore) -> futures::future::BoxFuture<'_, Result<T, E>>,
     ) -> T {
         let mut call = pin!(call(&self.store));
         let mut context = Context::from_waker(Waker::noop());
@@ -69,6 +89,13 @@ impl ByHand {
 
     fn put(&mut self, id: &str, status: OrderStatus) {
         self.commit(|store| store.put_order(order(id, status)));
+    }
+
+    /// Claims the run that waits.
+    fn claim(&self) -> Vec<Claimed> {
+        let jobs = [(new_run().job, JobRules::new(Version::of(b"1")))].into();
+        let room = Room { permits: 1, rules: Arc::new(Rules { jobs, ..Rules::default() }) };
+        self.store.claim(room, now()).now_or_never().expect("needs no commit").expect("claims").runs
     }
 
     /// As many records as are cleaned at the next commit, all but one of which count no more.
@@ -97,34 +124,44 @@ fn an_order_that_changes_while_its_last_change_is_written_again_keeps_its_change
 fn a_start_that_is_written_with_its_run_written_again_is_kept() {
     let log = MemoryLog::new();
     let mut hand = ByHand::open(&log);
-    let run = RunId::from_bytes([1; 16]);
-    let new = NewRun {
-        id: run,
-        job: "welcome".parse().expect("a job id"),
-        queue: "default".to_owned(),
-        priority: 5,
-        payload: Json::empty_object(),
-        max_attempts: 2,
-        scheduled_at: now(),
-        tags: Vec::new(),
-        unique_key: None,
-        idempotency_key: None,
-        request_digest: None,
-        rerun_of: None,
-        flow: RunFlow::default(),
-    };
+    let new = new_run();
+    let run = new.id;
     hand.commit(|store| store.enqueue(vec![new.clone()], now()));
     hand.litter();
-    let jobs = [(new.job.clone(), JobRules::new(Version::of(b"1")))].into();
-    let room = Room { permits: 1, rules: Arc::new(Rules { jobs, ..Rules::default() }) };
-    let claimed = hand.store.claim(room, now()).now_or_never().expect("needs no commit").expect("claims").runs;
-    assert_eq!(claimed.len(), 1);
+    assert_eq!(hand.claim().len(), 1);
     hand.committer.step();
     assert!(log.records() < CLEANED_FROM, "the log was not cleaned");
     log.crash();
     let record = ByHand::open(&log).store.run(run).now_or_never().expect("reads").expect("readable").expect("there");
     let head = record.run.head;
     assert_eq!((head.state, head.attempt, head.lease, record.journal.len()), (RunState::Running, 1, 1, 2));
+}
+
+#[test]
+fn what_a_run_did_is_counted_once_however_often_it_is_written_again() {
+    let log = MemoryLog::new();
+    let mut hand = ByHand::open(&log);
+    hand.commit(|store| store.enqueue(vec![new_run()], now()));
+    for outcome in [Outcome::Interrupted, Outcome::Completed { output: None }] {
+        let claimed = hand.claim().pop().expect("it waits");
+        let finished = transition::finish(&claimed.head, outcome, &Backoff::default(), now(), 0.0).expect("runs");
+        let entries = vec![EntryKind::Finished(Box::new(finished))];
+        hand.commit(|store| store.finish(claimed.lease(), entries.clone(), Vec::new(), now()));
+    }
+    let done = |store: &LogStore| {
+        let activity = store.activity(now()).now_or_never().expect("reads").expect("readable");
+        (activity.minutes[0].completed, activity.jobs[0].completed, activity.jobs[0].runs.count)
+    };
+    for _ in 0..3 {
+        assert_eq!(done(&hand.store), (1, 1, 1));
+        hand.litter();
+        hand.put("order", OrderStatus::Paid);
+        assert!(log.records() < CLEANED_FROM, "the log was not cleaned");
+        assert_eq!(done(&hand.store), (1, 1, 1));
+        log.crash();
+        hand = ByHand::open(&log);
+    }
+    assert_eq!(done(&hand.store), (1, 1, 1));
 }
 
 #[test]

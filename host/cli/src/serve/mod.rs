@@ -7,6 +7,7 @@ mod email_log;
 mod host_log;
 mod mail;
 mod orders;
+mod place;
 mod rebuild;
 mod run_lines;
 mod welcome;
@@ -141,6 +142,7 @@ pub(crate) fn compose(config: &Config, data: DataDirectory, purpose: &Purpose) -
         },
         tokens,
         webhooks,
+        store_place: Some(place::store_place(&config.data, &config.store_path())),
     };
     Ok(Mill { engine, handle, settings, email_log, data })
 }

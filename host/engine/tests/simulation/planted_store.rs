@@ -14,12 +14,12 @@ use jobmill_core::token::Token;
 use jobmill_core::transition::Refused;
 use jobmill_core::{DeliveryId, EventId, EventKey, JobId, MailId, Run, RunHead, RunId, Timestamp, TokenId};
 use jobmill_store::{
-    BulkOutcome, Change, Claim, Claimed, Counts, Cursor, DeadFilter, DeadGroup, DeliveryFilter, DeliverySummary,
-    Doubts, Enqueued, EventFilter, EventRecord, Export, Firing, Forget, Forgotten, JobControl, JobFlowView,
-    LeaseReference, LogStore, MailFilter, MailSummary, MailView, NewDelivery, NewEvent, NewRun, NotReleased, Page,
-    Pause, Pruned, Published, Query, QueueChange, QueueControl, QueueView, Received, Record, RecordError, Release,
-    Retention, Room, Rules, RunFilter, RunRecord, Schedule, Settlement, Store, StoreError, Suppressed,
-    SuppressionCursor, WaitingBounds, WaitingFor,
+    Activity, BulkOutcome, Change, Claim, Claimed, Counts, Cursor, DeadFilter, DeadGroup, DeliveryFilter,
+    DeliverySummary, Doubts, Enqueued, EventFilter, EventRecord, Export, Firing, Forget, Forgotten, JobControl,
+    JobFlowView, LeaseReference, LogStore, MailFilter, MailSummary, MailView, NewDelivery, NewEvent, NewRun,
+    NotReleased, Page, Pause, Pruned, Published, Query, QueueChange, QueueControl, QueueView, Received, Record,
+    RecordError, Release, Retention, Room, Rules, RunFilter, RunRecord, Schedule, Settlement, Store, StoreError,
+    Suppressed, SuppressionCursor, Totals, WaitingBounds, WaitingFor,
 };
 use tokio::sync::broadcast;
 
@@ -319,6 +319,10 @@ impl Query for PlantedStore {
         self.store.run(id).await
     }
 
+    async fn heads(&self, ids: &[RunId]) -> Result<Vec<RunHead>, StoreError> {
+        self.store.heads(ids).await
+    }
+
     async fn runs(
         &self,
         filter: &RunFilter,
@@ -369,6 +373,14 @@ impl Query for PlantedStore {
 
     async fn counts(&self, job: Option<&JobId>, now: Timestamp) -> Result<Counts, StoreError> {
         self.store.counts(job, now).await
+    }
+
+    async fn activity(&self, now: Timestamp) -> Result<Activity, StoreError> {
+        self.store.activity(now).await
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.store.totals().await
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {

@@ -23,7 +23,7 @@ use crate::routes::{Routes, Rule};
 use crate::webhooks::{find, understand};
 
 /// The words for what became of a delivery.
-const OUTCOMES: [&str; 4] = ["published", "suppressed", "ignored", "unmapped"];
+pub(crate) const OUTCOMES: [&str; 4] = ["published", "suppressed", "ignored", "unmapped"];
 
 #[derive(OpenApi)]
 #[openapi(paths(endpoints, list, show, replay))]
@@ -155,7 +155,8 @@ async fn list(
     Ok(JsonResponse(List { items, next_cursor: page.next.map(|cursor| cursor.to_string()) }))
 }
 
-fn read_outcome(text: &str) -> Result<String, String> {
+/// What may become of a delivery, by its word.
+pub(crate) fn read_outcome(text: &str) -> Result<String, String> {
     if OUTCOMES.contains(&text) {
         return Ok(text.to_owned());
     }
@@ -163,7 +164,8 @@ fn read_outcome(text: &str) -> Result<String, String> {
     Err(format!("{shown:?} is not what becomes of a delivery; one of {}", OUTCOMES.join(", ")))
 }
 
-async fn whole(context: &Context, id: DeliveryId) -> Result<Delivery, Problem> {
+/// A webhook delivery, whole.
+pub(crate) async fn find_delivery(context: &Context, id: DeliveryId) -> Result<Delivery, Problem> {
     let delivery = context.handle.query().delivery(id).await?;
     delivery.ok_or_else(|| unknown(id))
 }
@@ -181,7 +183,7 @@ async fn show(
     Id(id): Id<DeliveryId>,
     _: NoParameters,
 ) -> Result<JsonResponse<DeliveryDetailView>, Problem> {
-    let delivery = whole(&context, id).await?;
+    let delivery = find_delivery(&context, id).await?;
     let view = DeliveryView::of(DeliverySummary::from(&delivery), &context.handle).await?;
     Ok(JsonResponse(DeliveryDetailView { delivery: view, body: delivery.body }))
 }
@@ -199,9 +201,15 @@ async fn replay(
     _: NoParameters,
     OptionalJsonBody(EmptyBody {}): OptionalJsonBody<EmptyBody>,
 ) -> Result<JsonResponse<DeliveryView>, Problem> {
+    let delivery = replay_delivery(&context, id).await?;
+    Ok(JsonResponse(DeliveryView::of(DeliverySummary::from(&delivery), &context.handle).await?))
+}
+
+/// Takes a webhook delivery in once more; answers it as it is then.
+pub(crate) async fn replay_delivery(context: &Context, id: DeliveryId) -> Result<Delivery, Problem> {
     take_work(&context.handle)?;
-    let delivery = whole(&context, id).await?;
-    let endpoint = find(&context, &delivery.endpoint).ok_or_else(|| {
+    let delivery = find_delivery(context, id).await?;
+    let endpoint = find(context, &delivery.endpoint).ok_or_else(|| {
         let detail = format!(
             "nothing says any more what this delivery comes to: there is no [webhooks.{}] in the configuration",
             delivery.endpoint
@@ -210,6 +218,5 @@ async fn replay(
     })?;
     let understand = |delivery: &Delivery| understand(endpoint, delivery);
     context.handle.replay(id, understand).await?.ok_or_else(|| unknown(id))?;
-    let delivery = whole(&context, id).await?;
-    Ok(JsonResponse(DeliveryView::of(DeliverySummary::from(&delivery), &context.handle).await?))
+    find_delivery(context, id).await
 }

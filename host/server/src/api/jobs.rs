@@ -245,7 +245,8 @@ async fn resume(
     view(handle, &id).await
 }
 
-fn unknown_job(handle: &Handle, id: &JobId) -> Problem {
+/// The refusal of an id that no job has, with the nearest that one has.
+pub(crate) fn unknown_job(handle: &Handle, id: &JobId) -> Problem {
     // Before the first catalog every job would seem unknown.
     if let Err(not_ready) = take_work(handle) {
         return not_ready;

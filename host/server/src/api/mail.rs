@@ -187,7 +187,8 @@ async fn list(
     Ok(JsonResponse(List::page(page, MailSummaryView::from)))
 }
 
-fn read_status(text: &str) -> Result<MailStatus, String> {
+/// A mail's status by its word.
+pub(crate) fn read_status(text: &str) -> Result<MailStatus, String> {
     use MailStatus::{Captured, Failed, InDoubt, Sending, Sent, Suppressed};
 
     let all = [Sending, Sent, Captured, Failed, Suppressed, InDoubt];
@@ -222,7 +223,8 @@ pub(super) async fn mails_of_run(
     Ok(JsonResponse(List::page(page, MailSummaryView::from)))
 }
 
-async fn find(context: &Context, id: MailId) -> Result<MailView, Problem> {
+/// A mail with its content.
+pub(crate) async fn find_mail(context: &Context, id: MailId) -> Result<MailView, Problem> {
     let mail = context.handle.query().mail(id).await?;
     mail.ok_or_else(|| Problem::new(Code::UnknownMail, format!("there is no mail {id}")))
 }
@@ -244,7 +246,7 @@ async fn show(
     Id(id): Id<MailId>,
     _: NoParameters,
 ) -> Result<JsonResponse<MailDetailView>, Problem> {
-    Ok(JsonResponse(find(&context, id).await?.into()))
+    Ok(JsonResponse(find_mail(&context, id).await?.into()))
 }
 
 /// Answers a mail as it goes over the wire.
@@ -260,7 +262,7 @@ async fn show(
     )
 )]
 async fn raw(State(context): State<Context>, Id(id): Id<MailId>, _: NoParameters) -> Result<Response, Problem> {
-    let mail: Mail = find(&context, id).await?.mail;
+    let mail: Mail = find_mail(&context, id).await?.mail;
     let bytes = (context.settings.raw_mail)(&mail).map_err(|reason| {
         Problem::new(Code::MailUnbuildable, format!("the mail {id} can't be written as a message: {reason}"))
     })?;
@@ -313,7 +315,7 @@ async fn attachment(
     _: NoParameters,
 ) -> Result<Response, Problem> {
     let id: MailId = id.parse().map_err(|error: IdError| Problem::new(Code::UnknownMail, error.to_string()))?;
-    let mut attachments = find(&context, id).await?.mail.message.attachments;
+    let mut attachments = find_mail(&context, id).await?.mail.message.attachments;
     let position = number.parse().ok().filter(|position| *position < attachments.len()).ok_or_else(|| {
         let (shown, count) = (limits::truncate(&number, 80), attachments.len());
         Problem::new(
@@ -345,12 +347,17 @@ async fn release(
     _: NoParameters,
     OptionalJsonBody(EmptyBody {}): OptionalJsonBody<EmptyBody>,
 ) -> Result<JsonResponse<MailSummaryView>, Problem> {
+    Ok(JsonResponse(release_mail(&context, id).await?.into()))
+}
+
+/// Hands a captured mail to the real mail server, where the configuration has one.
+pub(crate) async fn release_mail(context: &Context, id: MailId) -> Result<MailSummary, Problem> {
     let outlet = context.settings.mail_outlet.clone().ok_or_else(|| {
         let detail = "no mail leaves the mailbox: set mail.smtp, and name who may get mail in mail.release.allow, such as \
                       [\"ada@example.com\", \"*@shop.example\"]";
         Problem::new(Code::ReleaseNotConfigured, detail)
     })?;
-    Ok(JsonResponse(context.handle.release(id, outlet).await?.into()))
+    Ok(context.handle.release(id, outlet).await?)
 }
 
 /// What was taken out of the e-mail log.

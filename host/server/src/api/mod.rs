@@ -10,6 +10,7 @@ mod job_settings;
 mod jobs;
 mod journal;
 mod mail;
+mod metrics;
 mod openapi;
 mod operator;
 mod orders;
@@ -20,13 +21,21 @@ mod schedule;
 pub(crate) mod shapes;
 mod stats;
 mod store;
+mod stream;
 mod suppressions;
 mod tokens;
 mod typescript;
 
+pub(crate) use deliveries::{OUTCOMES, find_delivery, read_outcome, replay_delivery};
 pub use job_settings::SettingsView;
+pub(crate) use jobs::unknown_job;
+pub(crate) use mail::{find_mail, read_status, release_mail};
 pub use openapi::openapi_document;
+pub(crate) use queues::{QueueName, find as find_queue};
 pub(crate) use runs::take_work;
+pub(crate) use stream::Feed;
+pub(crate) use suppressions::{suppress_address, unknown_suppression};
+pub(crate) use tokens::{CreateBody, RateBody, make_token, revoke_token};
 
 use jobmill_store::Page;
 use serde::Serialize;
@@ -44,12 +53,14 @@ pub(crate) fn routes() -> Routes {
         .merge(jobs::routes())
         .merge(mail::routes())
         .merge(openapi::routes())
+        .merge(metrics::routes())
         .merge(orders::routes())
         .merge(queues::routes())
         .merge(runs::routes())
         .merge(schedule::routes())
         .merge(stats::routes())
         .merge(store::routes())
+        .merge(stream::routes())
         .merge(suppressions::routes())
         .merge(tokens::routes())
         .merge(typescript::routes())

@@ -36,7 +36,7 @@ pub(super) fn routes() -> Routes {
 }
 
 /// The name of a queue, which looks like the id of a job.
-struct QueueName(JobId);
+pub(crate) struct QueueName(pub(crate) JobId);
 
 impl FromStr for QueueName {
     type Err = IdError;
@@ -165,7 +165,8 @@ async fn change(
     Ok(JsonResponse(find(handle, name.as_str()).await?.into()))
 }
 
-async fn find(handle: &Handle, name: &str) -> Result<Queue, Problem> {
+/// The queue of this name, or the refusal of one that is not there.
+pub(crate) async fn find(handle: &Handle, name: &str) -> Result<Queue, Problem> {
     let mut queues = handle.queues().await?;
     if let Some(position) = queues.iter().position(|queue| queue.name == name) {
         return Ok(queues.swap_remove(position));

@@ -1,13 +1,15 @@
 //! How the engine stands, in numbers, and whether it is alive and ready.
-//! Numbers are of now; nothing is kept over time.
+//! Numbers are of now, but for what the store keeps of the last hour and the last day; nothing is kept here.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::Json as JsonResponse;
 use axum::extract::State;
-use jobmill_core::time::format_duration;
-use jobmill_core::{RunState, Timestamp};
+use jobmill_core::time::{as_text, format_duration};
+use jobmill_core::{JobId, RunState, Timestamp};
 use jobmill_engine::JobStatus;
+use jobmill_store::{Activity, Durations, JobActivity, MinuteActivity};
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
@@ -48,11 +50,94 @@ struct StatsView {
     runs: BTreeMap<&'static str, usize>,
     /// When a waiting run next becomes due, expires, or gets past a limit; null when none waits for a time.
     next_due: Option<Timestamp>,
+    /// What was done lately.
+    activity: ActivityView,
     /// What an operator has to see to.
     alarms: Vec<Alarm>,
 }
 
-/// Says how the engine stands, in numbers of now.
+/// What was done lately. Each end of an attempt counts for its own time, after a restart too.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Activity)]
+struct ActivityView {
+    /// Of all jobs, the minute of now and the 59 before it, oldest first.
+    minutes: Vec<MinuteView>,
+    /// When the hours begin that `jobs` tells of: the hour of now and the 23 before it.
+    jobs_since: Timestamp,
+    /// Jobs of which an attempt ended in those hours, by id.
+    jobs: Vec<JobActivityView>,
+}
+
+/// What ended in one minute.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MinuteActivity)]
+struct MinuteView {
+    /// When the minute begins.
+    at: Timestamp,
+    /// Attempts that completed, and their runs with them.
+    completed: u64,
+    /// Attempts that failed, whatever came after.
+    failed: u64,
+    /// Runs that became dead.
+    dead: u64,
+}
+
+/// What became of a job's runs.
+#[derive(Serialize, ToSchema)]
+#[schema(as = JobActivity)]
+struct JobActivityView {
+    /// The job.
+    job: JobId,
+    /// Runs that completed.
+    completed: u64,
+    /// Runs that became dead.
+    dead: u64,
+    /// Attempts that failed, whatever came after.
+    failed_attempts: u64,
+    /// How long attempts took that completed or failed.
+    attempts: DurationsView,
+    /// How long runs took from their enqueue until they completed or became dead, waiting included.
+    runs: DurationsView,
+}
+
+/// How long things took. Percentiles are off by at most a sixteenth.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Durations)]
+struct DurationsView {
+    /// How many there are.
+    count: u64,
+    /// What half of them did not exceed; `0s` when there are none.
+    #[serde(with = "as_text")]
+    p50: Duration,
+    /// What 95 of 100 did not exceed; `0s` when there are none.
+    #[serde(with = "as_text")]
+    p95: Duration,
+}
+
+impl From<Activity> for ActivityView {
+    fn from(activity: Activity) -> Self {
+        let minute = |MinuteActivity { at, completed, failed, dead }| MinuteView { at, completed, failed, dead };
+        Self {
+            minutes: activity.minutes.into_iter().map(minute).collect(),
+            jobs_since: activity.jobs_since,
+            jobs: activity.jobs.into_iter().map(JobActivityView::from).collect(),
+        }
+    }
+}
+
+impl From<JobActivity> for JobActivityView {
+    fn from(JobActivity { job, completed, dead, failed_attempts, attempts, runs }: JobActivity) -> Self {
+        Self { job, completed, dead, failed_attempts, attempts: attempts.into(), runs: runs.into() }
+    }
+}
+
+impl From<Durations> for DurationsView {
+    fn from(Durations { count, p50, p95 }: Durations) -> Self {
+        Self { count, p50, p95 }
+    }
+}
+
+/// Says how the engine stands, in numbers of now, and what was done in the last hour and the last day.
 #[utoipa::path(
     get,
     path = "/api/v1/stats",
@@ -78,6 +163,7 @@ async fn stats(State(context): State<Context>, _: NoParameters) -> Result<JsonRe
         jobs,
         runs: RunState::ALL.map(|state| (state.as_str(), counts.of(state))).into(),
         next_due: handle.query().next_due(now).await?,
+        activity: handle.query().activity(now).await?.into(),
         alarms: (context.settings.alarms)(now),
     }))
 }

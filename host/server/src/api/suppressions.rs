@@ -124,10 +124,11 @@ async fn show(
     _: NoParameters,
 ) -> Result<JsonResponse<SuppressionView>, Problem> {
     let suppression = context.handle.query().suppression(&address).await?;
-    Ok(JsonResponse(suppression.ok_or_else(|| unknown(&address))?.into()))
+    Ok(JsonResponse(suppression.ok_or_else(|| unknown_suppression(&address))?.into()))
 }
 
-fn unknown(address: &str) -> Problem {
+/// The refusal to lift what is not there.
+pub(crate) fn unknown_suppression(address: &str) -> Problem {
     Problem::new(Code::UnknownSuppression, format!("{address} is not suppressed"))
 }
 
@@ -163,17 +164,27 @@ async fn suppress(
     _: NoParameters,
     OptionalJsonBody(body): OptionalJsonBody<SuppressBody>,
 ) -> Result<Response, Problem> {
+    let by = operator(body.by, &caller)?;
+    let Suppressed { suppression, is_new } = suppress_address(&context, &address, body.reason, by).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, JsonResponse(SuppressionView::from(suppression))).into_response())
+}
+
+/// Stops mail to an address in an operator's name.
+pub(crate) async fn suppress_address(
+    context: &Context,
+    address: &str,
+    reason: Option<String>,
+    by: String,
+) -> Result<Suppressed, Problem> {
     let handle = &context.handle;
-    let source = SuppressionSource::Operator(operator(body.by, &caller)?);
-    if body.reason.as_ref().is_some_and(|reason| reason.len() > limits::ERROR_TEXT_BYTES) {
+    if reason.as_ref().is_some_and(|reason| reason.len() > limits::ERROR_TEXT_BYTES) {
         let reason = format!("is longer than {} bytes", limits::ERROR_TEXT_BYTES);
         return Err(Problem::invalid_member("/reason", reason));
     }
-    let suppression = Suppression::new(&address, body.reason, source, handle.now())
+    let suppression = Suppression::new(address, reason, SuppressionSource::Operator(by), handle.now())
         .map_err(|error| Problem::new(Code::InvalidAddress, error.to_string()))?;
-    let Suppressed { suppression, is_new } = handle.suppress(suppression).await?;
-    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, JsonResponse(SuppressionView::from(suppression))).into_response())
+    Ok(handle.suppress(suppression).await?)
 }
 
 /// Lets an address get mail again.
@@ -194,5 +205,5 @@ async fn lift(
     _: NoParameters,
 ) -> Result<StatusCode, Problem> {
     let lifted = context.handle.lift_suppression(address.clone()).await?;
-    lifted.map(|_| StatusCode::NO_CONTENT).ok_or_else(|| unknown(&address))
+    lifted.map(|_| StatusCode::NO_CONTENT).ok_or_else(|| unknown_suppression(&address))
 }

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use jobmill_core::flow::RateLimit;
 use jobmill_core::time::as_text;
-use jobmill_core::token::{Scope, SecretDigest, Token};
+use jobmill_core::token::{Scope, Secret, SecretDigest, Token};
 use jobmill_core::{Timestamp, TokenId, limits};
 use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
@@ -99,35 +99,35 @@ async fn list(State(context): State<Context>, _: NoParameters) -> Result<JsonRes
 }
 
 /// What a new token is to be.
-#[derive(Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = NewToken, examples(json!({ "name": "shop", "scope": "enqueue", "expires_in": "90d", "rate_limit": { "limit": 100, "period": "1m" } })))]
 #[serde(deny_unknown_fields)]
-struct CreateBody {
+pub(crate) struct CreateBody {
     /// What it is for, for people; its scope if absent.
-    name: Option<String>,
-    scope: Scope,
+    pub(crate) name: Option<String>,
+    pub(crate) scope: Scope,
     /// It opens nothing from then on.
-    expires_at: Option<Timestamp>,
+    pub(crate) expires_at: Option<Timestamp>,
     /// The same, counted from now.
     #[serde(default, deserialize_with = "optional_duration")]
-    expires_in: Option<Duration>,
+    pub(crate) expires_in: Option<Duration>,
     /// How many requests it may make in a period.
-    rate_limit: Option<RateBody>,
+    pub(crate) rate_limit: Option<RateBody>,
     /// Its work is refused while so many runs wait, over all jobs.
-    max_waiting: Option<u32>,
+    pub(crate) max_waiting: Option<u32>,
 }
 
 /// So many requests in each period.
-#[derive(Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = TokenRate)]
 #[serde(deny_unknown_fields)]
-struct RateBody {
+pub(crate) struct RateBody {
     /// How many.
     #[schema(minimum = 1)]
-    limit: u32,
+    pub(crate) limit: u32,
     /// From empty to full.
     #[serde(with = "as_text")]
-    period: Duration,
+    pub(crate) period: Duration,
 }
 
 impl RateBody {
@@ -184,6 +184,12 @@ async fn create(
     _: NoParameters,
     JsonBody(body): JsonBody<CreateBody>,
 ) -> Result<(StatusCode, JsonResponse<CreatedView>), Problem> {
+    let (token, secret) = make_token(&context, body).await?;
+    Ok((StatusCode::CREATED, JsonResponse(CreatedView { token: token.into(), secret: secret.as_str().to_owned() })))
+}
+
+/// Makes an API token and keeps it; answers it with its secret, which nobody can tell later.
+pub(crate) async fn make_token(context: &Context, body: CreateBody) -> Result<(Found, Secret), Problem> {
     let handle = &context.handle;
     let now = handle.now();
     let (name, expires_at) = (body.name()?, body.expiry(now)?);
@@ -213,8 +219,7 @@ async fn create(
     };
     handle.create_token(token.clone()).await?;
     tracing::info!(%id, name = token.name, scope = %token.scope, "an API token was made");
-    let token = Found { token, source: TokenSource::Created }.into();
-    Ok((StatusCode::CREATED, JsonResponse(CreatedView { token, secret: secret.as_str().to_owned() })))
+    Ok((Found { token, source: TokenSource::Created }, secret))
 }
 
 /// Revokes an API token, at once and for good. One that was revoked before stays as it is.
@@ -228,6 +233,11 @@ async fn revoke(
     _: NoParameters,
     OptionalJsonBody(EmptyBody {}): OptionalJsonBody<EmptyBody>,
 ) -> Result<JsonResponse<TokenView>, Problem> {
+    Ok(JsonResponse(revoke_token(&context, id).await?.into()))
+}
+
+/// Revokes an API token that was made, at once and for good.
+pub(crate) async fn revoke_token(context: &Context, id: TokenId) -> Result<Found, Problem> {
     if let Some(token) = context.settings.tokens.iter().find(|token| token.id == id) {
         let detail = format!(
             "the token {:?} is declared in the configuration; take it out of [server] tokens and start again",
@@ -238,5 +248,5 @@ async fn revoke(
     let token = context.handle.revoke_token(id).await?;
     let token = token.ok_or_else(|| Problem::new(Code::UnknownToken, format!("there is no token {id}")))?;
     tracing::info!(%id, name = token.name, "an API token is revoked");
-    Ok(JsonResponse(Found { token, source: TokenSource::Created }.into()))
+    Ok(Found { token, source: TokenSource::Created })
 }

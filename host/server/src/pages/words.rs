@@ -19,6 +19,19 @@ pub(super) fn icon(state: RunState) -> &'static str {
     }
 }
 
+/// A point in time, in words and exactly.
+pub(super) struct Moment {
+    pub(super) words: String,
+    pub(super) exact: Timestamp,
+}
+
+impl Moment {
+    /// As it is told at `now`.
+    pub(super) fn new(at: Timestamp, now: Timestamp) -> Self {
+        Self { words: if at > now { ahead(at, now) } else { ago(at, now) }, exact: at }
+    }
+}
+
 /// How long ago, in its largest unit: "12 s ago".
 pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
     match now.since(at).as_secs() {
@@ -63,7 +76,7 @@ pub(super) fn note(head: &RunHead, now: Timestamp) -> String {
 }
 
 /// A span with the precision that a reader takes in.
-fn rounded(span: Duration) -> String {
+pub(super) fn rounded(span: Duration) -> String {
     if span < Duration::from_secs(10) {
         format_duration(span)
     } else {

@@ -1,7 +1,9 @@
 //! The routes as their callers see them: a real engine over a store in memory, with scripted jobs and a clock set by hand.
 //! No WebAssembly runs here; components are scripts.
 
+mod assets;
 mod authentication;
+mod browsing;
 mod conformance;
 mod dead;
 mod deliveries;
@@ -9,13 +11,28 @@ mod events;
 mod flow;
 mod inngest;
 mod jobs;
+mod letters;
 mod listener;
 mod machine;
 mod mail;
 mod mailbox;
+mod metrics;
 mod openapi;
 mod orders;
-mod page;
+mod page_forms;
+mod pages_dead;
+mod pages_deliveries;
+mod pages_events;
+mod pages_job;
+mod pages_jobs;
+mod pages_mail;
+mod pages_overview;
+mod pages_queues;
+mod pages_runs;
+mod pages_schedule;
+mod pages_sign_in;
+mod pages_suppressions;
+mod pages_system;
 mod queues;
 mod refusals;
 mod runs;
@@ -24,6 +41,7 @@ mod scripts;
 mod sender;
 mod stats;
 mod store;
+mod stream;
 mod suppressions;
 mod tokens;
 mod typescript;

@@ -12,7 +12,7 @@ const RUNS: &str = "/api/v1/jobs/flaky/runs";
 async fn a_path_that_is_none_is_a_problem_too() {
     let world = World::start().await;
     assert_snapshot!(world.get("/api/v1/nothing").await.whole());
-    for later in ["/api/v1/suppression", "/metrics", "/api/v1/stream", "/api/v1/runs/"] {
+    for later in ["/api/v1/suppression", "/metric", "/api/v1/streams", "/api/v1/runs/"] {
         assert_eq!(world.get(later).await.refusal(), "404 not-found", "{later}");
     }
 }

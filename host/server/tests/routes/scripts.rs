@@ -11,6 +11,8 @@ use jobmill_core::mail::{Attachment, Mail, MailStatus, Mailbox, Message, message
 use jobmill_core::{Descriptor, FailureKind, Json, MailId, Outcome, Trigger};
 use jobmill_engine::{AttemptContext, LoadError, Loaded, Loader, Runner, Stop};
 
+use crate::letters::Letter;
+
 /// Makes jobs of scripts.
 pub(crate) struct Scripts;
 
@@ -22,6 +24,8 @@ impl Loader for Scripts {
             "welcome-email" => (welcome_descriptor(), Arc::new(Welcome)),
             "flaky" => (flaky_descriptor(), Arc::new(Flaky)),
             "doubtful" => (named("doubtful", "Its mail may have been sent"), Arc::new(Doubtful)),
+            "hostile" => (crate::pages_job::hostile(), Arc::new(Stuck)),
+            "letter" => (named("letter", "Sends what its payload says"), Arc::new(Letter)),
             "stuck" => (named("stuck", "Waits until it is stopped"), Arc::new(Stuck)),
             other => return Err(LoadError(format!("is not a WebAssembly component: it begins with {other:?}"))),
         };
@@ -73,6 +77,9 @@ struct Welcome;
 impl Runner for Welcome {
     async fn run(&self, mut context: AttemptContext, _: Duration, _: Stop) -> (Outcome, AttemptContext) {
         let payload = context.payload().to_value().expect("a payload");
+        if payload["userId"] == "nobody" {
+            return (Outcome::failed(FailureKind::Permanent, "there is no user nobody"), context);
+        }
         let to = payload["email"].as_str().expect("an address").to_owned();
         context.log(LogLine {
             at: context.now(),
@@ -126,7 +133,9 @@ impl Runner for Flaky {
         let payload = context.payload().to_value().expect("a payload");
         let outcome = match payload["fail"].as_str() {
             Some("transient") => Outcome::failed(FailureKind::Transient, "order 42 is locked\nby another hand"),
-            Some("permanent") => Outcome::failed(FailureKind::Permanent, "there is no order <42>"),
+            Some("permanent") => {
+                Outcome::failed(FailureKind::Permanent, payload["error"].as_str().unwrap_or("there is no order <42>"))
+            }
             _ => Outcome::Completed { output: None },
         };
         (outcome, context)

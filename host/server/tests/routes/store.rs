@@ -95,9 +95,9 @@ async fn pruning_goes_by_what_is_configured() {
     let (world, _engine) = World::keeping(&[], Retention { completed: Some(month), ..Retention::default() });
     let event = EventRequest::new("nobody/listens".to_owned(), Json::empty_object());
     world.handle.publish(vec![event]).await.expect("published");
-    assert_eq!(world.post("/api/v1/store/prune", "{}").await.body, r#"{"runs":0,"events":0,"mails":0}"#);
+    assert_eq!(world.post("/api/v1/store/prune", "{}").await.body, r#"{"runs":0,"events":0,"mails":0,"deliveries":0}"#);
     world.clock.advance(month);
-    assert_eq!(world.post("/api/v1/store/prune", "{}").await.body, r#"{"runs":0,"events":1,"mails":0}"#);
-    assert_eq!(world.post("/api/v1/store/prune", "").await.body, r#"{"runs":0,"events":0,"mails":0}"#);
+    assert_eq!(world.post("/api/v1/store/prune", "{}").await.body, r#"{"runs":0,"events":1,"mails":0,"deliveries":0}"#);
+    assert_eq!(world.post("/api/v1/store/prune", "").await.body, r#"{"runs":0,"events":0,"mails":0,"deliveries":0}"#);
     assert_eq!(world.post("/api/v1/store/prune", r#"{ "all": true }"#).await.refusal(), "400 unknown-member /all");
 }

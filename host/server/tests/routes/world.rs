@@ -197,6 +197,10 @@ impl World {
         let response =
             tokio::time::timeout(WATCHDOG, answered).await.expect("the answer never came").expect("infallible");
         let (parts, body) = response.into_parts();
+        // A stream has no end; what it says is for `stream`.
+        let is_endless =
+            parts.headers.get(header::CONTENT_TYPE).is_some_and(|media_type| media_type == "text/event-stream");
+        let body = if is_endless { Body::empty() } else { body };
         let bytes = body.collect().await.expect("a body").to_bytes();
         let body = String::from_utf8(bytes.into()).expect("UTF-8");
         let answer = Answer { status: parts.status, headers: parts.headers, body };
@@ -241,6 +245,7 @@ pub(crate) fn settings_with(faults: Option<Arc<dyn DevelopmentFaults>>) -> Serve
         faults,
         tokens: Vec::new(),
         webhooks: Vec::new(),
+        store_place: None,
     }
 }
 
@@ -301,7 +306,7 @@ impl Answer {
 /// `run_01ABC…` becomes `run_1` for the first such id, `run_2` for the second.
 pub(crate) fn number_ids(text: &str) -> String {
     let mut numbered = text.to_owned();
-    for prefix in ["run_", "mail_", "evt_", "tok_"] {
+    for prefix in ["run_", "mail_", "evt_", "tok_", "dlv_"] {
         let mut known: Vec<String> = Vec::new();
         let mut rest = text;
         while let Some(at) = rest.find(prefix) {

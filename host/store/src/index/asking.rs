@@ -10,16 +10,34 @@ use jobmill_core::{DeliveryId, EventId, EventKey, JobId, RunHead, RunId, RunStat
 use super::{DeliveryName, DeliveryRow, EventRow, Index, Row, lists, row};
 use crate::control::{Control, ControlKey, Schedule};
 use crate::flow::{self, Blocker, LaneId};
-use crate::log::Place;
+use crate::log::{Place, Record};
 use crate::query::{
-    Counts, DeadFilter, DeadGroup, DeliveryFilter, EventFilter, JobFlowView, QueueView, RunFilter, WaitingCause,
-    WaitingFor,
+    Activity, Counts, DeadFilter, DeadGroup, DeliveryFilter, EventFilter, JobFlowView, QueueView, RunFilter,
+    WaitingCause, WaitingFor,
 };
 
 /// Runs that are named as the holders of a limit.
 const HOLDERS_SHOWN: usize = 10;
 
 impl Index {
+    /// Whether a record other than of a journal still counts.
+    pub(crate) fn counts_still(&self, record: &Record, place: Place) -> bool {
+        match record {
+            Record::Event { reference, .. } => {
+                self.events.row(reference.key).is_some_and(|row| row.place == Some(place))
+            }
+            Record::Delivery(delivery) => self.deliveries.row(delivery.id).is_some_and(|row| row.place == place),
+            Record::Order(order) => self.orders.get(&order.id).is_some_and(|(_, kept)| *kept == place),
+            Record::MailCleared { .. } => self.mails.cleared_at() == Some(place),
+            Record::Control(control) => self.controls.get(&control.key()).is_some_and(|(_, kept)| *kept == place),
+            Record::Journal { .. }
+            | Record::Pruned { .. }
+            | Record::PrunedEvents { .. }
+            | Record::PrunedDeliveries { .. }
+            | Record::Floor { .. } => false,
+        }
+    }
+
     /// What is kept beside the runs.
     pub(crate) fn controls(&self) -> impl Iterator<Item = &Control> {
         self.controls.values().map(|(control, _)| control)
@@ -28,6 +46,11 @@ impl Index {
     /// What is kept under this key.
     pub(crate) fn control(&self, key: &ControlKey) -> Option<&Control> {
         self.controls.get(key).map(|(control, _)| control)
+    }
+
+    /// What was done lately.
+    pub(crate) fn activity(&self, now: Timestamp) -> Activity {
+        self.activity.told(now)
     }
 
     /// How far each schedule has come.

@@ -1,6 +1,7 @@
 //! What a store knows without reading its log: where each run stands, what is due, which keys are taken, and where in
 //! the log the rest is. Rebuilt from the log at start; it holds no outputs and no journals, and changes by records only.
 
+mod activity;
 mod asking;
 mod deliveries;
 mod events;
@@ -21,6 +22,7 @@ use jobmill_core::token::Token;
 use jobmill_core::{EventKey, JobId, Json, MailId, RunHead, RunId, Timestamp, limits, transition};
 use smallvec::SmallVec;
 
+use self::activity::Rollup;
 use self::deliveries::Deliveries;
 pub(crate) use self::deliveries::{DeliveryName, DeliveryRow};
 pub(crate) use self::events::EventRow;
@@ -35,6 +37,7 @@ use crate::control::{Control, ControlKey};
 use crate::flow::{Chosen, Rules};
 use crate::log::{Place, Record};
 use crate::store::Change;
+use crate::totals::Totals;
 
 /// Run ids end in 80 random bits: they need no hashing against collisions, only spreading.
 #[derive(Default)]
@@ -80,6 +83,9 @@ pub(crate) struct Index {
     controls: BTreeMap<ControlKey, (Control, Place)>,
     suppressions: Suppressions,
     tokens: Arc<[Token]>,
+    activity: Rollup,
+    /// Counted from when the log had been read.
+    pub(crate) totals: Totals,
     /// Payloads of runs that are soon claimed, so that a claim reads nothing; at most `limits::PAYLOADS_KEPT_BYTES`.
     payloads: ById<Json>,
     payload_bytes: usize,
@@ -135,8 +141,10 @@ impl Index {
     }
 
     fn apply_journal(&mut self, run: RunId, first: u32, entries: &[Entry], place: Place) -> Result<Change, Misfit> {
-        if first == 0 && self.runs.get(&run).is_some_and(|row| !row.places.is_empty()) {
-            // Written again, whole.
+        let mut told = 0;
+        if let Some(row) = self.runs.get(&run).filter(|row| first == 0 && !row.places.is_empty()) {
+            // Written again, whole: what it tells of happened once.
+            told = row.entries;
             self.remove(run);
         }
         if !self.runs.contains_key(&run) {
@@ -148,7 +156,7 @@ impl Index {
         let known = row.entries.checked_sub(first).ok_or(Misfit(run))? as usize;
         row.places.push(place);
         self.live += 1;
-        self.advance(run, entries.get(known..).unwrap_or_default()).ok_or(Misfit(run))
+        self.advance(run, entries.get(known..).unwrap_or_default(), told).ok_or(Misfit(run))
     }
 
     fn begin(&mut self, run: RunId, first: &Entry) -> Result<(), Misfit> {
@@ -173,8 +181,8 @@ impl Index {
         Ok(())
     }
 
-    /// Takes further entries of a run's journal in.
-    fn advance(&mut self, run: RunId, entries: &[Entry]) -> Option<Change> {
+    /// Takes further entries of a run's journal in, of which the first `told` were taken in before.
+    fn advance(&mut self, run: RunId, entries: &[Entry], told: u32) -> Option<Change> {
         let row = self.runs.get_mut(&run)?;
         let moves = entries.iter().any(|entry| moves(&entry.kind));
         if moves {
@@ -182,6 +190,10 @@ impl Index {
         }
         for entry in entries {
             let had_error = row.head.error.is_some();
+            if row.entries >= told {
+                self.activity.apply(&row.head, entry);
+                self.totals.apply(&row.head, entry);
+            }
             transition::apply(&mut row.head, entry);
             if !had_error && row.head.error.is_some() {
                 self.lists.add_error(run);
@@ -226,7 +238,7 @@ impl Index {
     /// A claim: taken in before it is written.
     pub(crate) fn start(&mut self, run: RunId, entry: Entry) -> Option<Change> {
         let first = self.runs.get(&run)?.entries;
-        let change = self.advance(run, std::slice::from_ref(&entry))?;
+        let change = self.advance(run, std::slice::from_ref(&entry), 0)?;
         self.starts.insert(run, (first, entry));
         Some(change)
     }
@@ -376,24 +388,6 @@ impl Index {
             | Record::PrunedEvents { .. }
             | Record::PrunedDeliveries { .. }
             | Record::Floor { .. } => {}
-        }
-    }
-
-    /// Whether a record other than of a journal still counts.
-    pub(crate) fn counts_still(&self, record: &Record, place: Place) -> bool {
-        match record {
-            Record::Event { reference, .. } => {
-                self.events.row(reference.key).is_some_and(|row| row.place == Some(place))
-            }
-            Record::Delivery(delivery) => self.deliveries.row(delivery.id).is_some_and(|row| row.place == place),
-            Record::Order(order) => self.orders.get(&order.id).is_some_and(|(_, kept)| *kept == place),
-            Record::MailCleared { .. } => self.mails.cleared_at() == Some(place),
-            Record::Control(control) => self.controls.get(&control.key()).is_some_and(|(_, kept)| *kept == place),
-            Record::Journal { .. }
-            | Record::Pruned { .. }
-            | Record::PrunedEvents { .. }
-            | Record::PrunedDeliveries { .. }
-            | Record::Floor { .. } => false,
         }
     }
 
