@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::crash::fault_points::fault;
@@ -14,22 +14,33 @@ use crate::support::signature::{self, checkout};
 /// Senders at once; each delivery is sent by all of them.
 const SENDERS: usize = 4;
 
-fn send_all(url: &str, deliveries: &[String], stop: &AtomicBool, answered: &AtomicU64) {
+/// What the senders share: how far they are to go, how far one of them has come, and how often they were answered.
+struct Progress {
+    /// Deliveries there are; without an end until the last kill, however fast the server is.
+    end: AtomicU64,
+    begun: AtomicU64,
+    answered: AtomicU64,
+}
+
+fn send_all(url: &str, progress: &Progress) {
     let agent = agent(Duration::from_secs(5));
-    for body in deliveries {
-        while !stop.load(Ordering::Relaxed) {
+    for number in 0.. {
+        if number >= progress.end.load(Ordering::SeqCst) {
+            return;
+        }
+        progress.begun.fetch_max(number + 1, Ordering::SeqCst);
+        let body = checkout(&format!("evt_{number}"), "order_123", &format!("c{number}@example.com"));
+        loop {
             let header = signature::stripe(body.as_bytes());
             let path = format!("{url}/webhooks/stripe");
             match ask(&agent, "POST", &path, &[("stripe-signature", &header)], Some(body.as_bytes())) {
-                Ok(answer) if answer.status == 200 => {
-                    answered.fetch_add(1, Ordering::Relaxed);
-                    break;
-                }
+                Ok(answer) if answer.status == 200 => break,
                 Ok(answer) if answer.status == 503 => pause(),
                 Ok(answer) => panic!("{answer:?}"),
                 Err(_) => pause(),
             }
         }
+        progress.answered.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -41,15 +52,12 @@ fn a_delivery_that_is_tried_until_it_is_answered_starts_one_run_whenever_it_is_k
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
     let listen = format!("127.0.0.1:{port}");
     let mut server = Server::prepared(&["dev", "--listen", &listen], Some(signature::CONFIGURATION));
-    let deliveries: Arc<Vec<String>> = Arc::new(
-        (0..kills * 40).map(|it| checkout(&format!("evt_{it}"), "order_123", &format!("c{it}@example.com"))).collect(),
-    );
-    let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let progress =
+        Arc::new(Progress { end: AtomicU64::new(u64::MAX), begun: AtomicU64::new(0), answered: AtomicU64::new(0) });
     let senders: Vec<_> = (0..SENDERS)
         .map(|_| {
-            let (url, deliveries) = (format!("http://{listen}"), Arc::clone(&deliveries));
-            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
-            std::thread::spawn(move || send_all(&url, &deliveries, &stop, &answered))
+            let (url, progress) = (format!("http://{listen}"), Arc::clone(&progress));
+            std::thread::spawn(move || send_all(&url, &progress))
         })
         .collect();
     for kill in 0..kills {
@@ -73,10 +81,12 @@ fn a_delivery_that_is_tried_until_it_is_answered_starts_one_run_whenever_it_is_k
     }
     server.set_environment(Vec::new());
     server.restart();
+    progress.end.store(progress.begun.load(Ordering::SeqCst), Ordering::SeqCst);
     for sender in senders {
         sender.join().expect("every delivery is answered in the end");
     }
-    stop.store(true, Ordering::Relaxed);
+    // One more than the end, if a sender had begun it by then.
+    let deliveries = usize::try_from(progress.begun.load(Ordering::SeqCst)).expect("few");
     let mut runs: BTreeMap<String, usize> = BTreeMap::new();
     let mut cursor = String::new();
     loop {
@@ -87,7 +97,8 @@ fn a_delivery_that_is_tried_until_it_is_answered_starts_one_run_whenever_it_is_k
         let Some(next) = page["next_cursor"].as_str() else { break };
         cursor = format!("&cursor={next}");
     }
-    assert_eq!(runs.len(), deliveries.len(), "deliveries without a run");
+    assert_eq!(runs.len(), deliveries, "deliveries without a run");
     assert!(runs.values().all(|count| *count == 1), "a delivery started more than one run: {runs:?}");
-    println!("{kills} kills, {} deliveries, each sent {SENDERS} times, {answered:?} answered", deliveries.len());
+    let answered = progress.answered.load(Ordering::Relaxed);
+    println!("{kills} kills, {deliveries} deliveries, each sent by {SENDERS} senders, {answered} answers");
 }

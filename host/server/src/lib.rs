@@ -1,6 +1,7 @@
 //! The HTTP door: the JSON API, the status page, and the listener that serves them.
 //! It keeps nothing and decides no transition; it reads and changes through the engine's `Handle` alone.
 
+mod action;
 mod api;
 mod authentication;
 mod body;
@@ -19,6 +20,7 @@ mod typescript;
 mod webhooks;
 mod write_timeout;
 
+pub use action::Action;
 pub use api::{SettingsView, openapi_document};
 pub use listener::serve;
 pub use routes::{Route, Rule};

@@ -12,6 +12,7 @@ use jobmill_core::token::Scope;
 use utoipa::openapi::OpenApi;
 
 use crate::Context;
+use crate::action::Action;
 
 /// Who may use a route once a token exists. Before, everybody may who reaches it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,13 +56,15 @@ pub struct Route {
     pub path: &'static str,
     /// Who may use it.
     pub rule: Rule,
+    /// What it does for an operator; none of a route that only shows something, or that programs use.
+    pub action: Option<Action>,
 }
 
 /// Routes with their rules, and what describes them.
 pub(crate) struct Routes {
     router: Router<Context>,
     table: Vec<Route>,
-    document: OpenApi,
+    documents: Vec<fn() -> OpenApi>,
 }
 
 /// What is made of routes in the end.
@@ -70,14 +73,14 @@ pub(crate) struct Built {
     pub(crate) router: Router<Context>,
     /// The rule of each.
     pub(crate) table: Vec<Route>,
-    /// The description of those under `/api/v1`, without rules.
-    pub(crate) document: OpenApi,
+    /// What describes those under `/api/v1`, without rules. Made when it is asked for: it is large.
+    pub(crate) documents: Vec<fn() -> OpenApi>,
 }
 
 impl Routes {
     /// None yet.
     pub(crate) fn new() -> Self {
-        Self { router: Router::new(), table: Vec::new(), document: OpenApi::default() }
+        Self { router: Router::new(), table: Vec::new(), documents: Vec::new() }
     }
 
     /// Adds a `GET`, which answers to `HEAD` too.
@@ -123,14 +126,22 @@ impl Routes {
         rule: Rule,
         handler: H,
     ) -> Self {
-        self.table.push(Route { method, path, rule });
+        self.table.push(Route { method, path, rule, action: None });
         self.router = self.router.route(path, on(filter, handler));
         self
     }
 
+    /// Says what the route that was added last does for an operator.
+    pub(crate) fn does(mut self, action: Action) -> Self {
+        if let Some(route) = self.table.last_mut() {
+            route.action = Some(action);
+        }
+        self
+    }
+
     /// Adds what describes routes under `/api/v1`: of each its parameters, its shapes, and what it is for.
-    pub(crate) fn described_by(mut self, document: OpenApi) -> Self {
-        self.document.merge(document);
+    pub(crate) fn described_by(mut self, document: fn() -> OpenApi) -> Self {
+        self.documents.push(document);
         self
     }
 
@@ -138,13 +149,13 @@ impl Routes {
     pub(crate) fn merge(mut self, other: Self) -> Self {
         self.router = self.router.merge(other.router);
         self.table.extend(other.table);
-        self.document.merge(other.document);
+        self.documents.extend(other.documents);
         self
     }
 
     /// All of them.
     pub(crate) fn build(self) -> Built {
-        Built { router: self.router, table: self.table, document: self.document }
+        Built { router: self.router, table: self.table, documents: self.documents }
     }
 }
 

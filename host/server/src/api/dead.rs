@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
+use crate::action::Action;
 use crate::api::List;
 use crate::api::bulk::{BulkView, refuse_empty};
 use crate::api::runs::optional_duration;
@@ -30,8 +31,10 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/api/v1/dead", Rule::READ, list)
         .post("/api/v1/dead/requeue", Rule::OPERATE, requeue)
+        .does(Action::DeadRequeue)
         .post("/api/v1/dead/discard", Rule::OPERATE, discard)
-        .described_by(Document::openapi())
+        .does(Action::DeadDiscard)
+        .described_by(Document::openapi)
 }
 
 /// Dead runs of one job with one error.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
+use crate::action::Action;
 use crate::api::List;
 use crate::api::openapi::ProblemShape;
 use crate::api::runs::{EmptyBody, take_work};
@@ -35,7 +36,8 @@ pub(super) fn routes() -> Routes {
         .get("/api/v1/webhooks/deliveries", Rule::READ, list)
         .get("/api/v1/webhooks/deliveries/{id}", Rule::READ, show)
         .post("/api/v1/webhooks/deliveries/{id}/replay", Rule::OPERATE, replay)
-        .described_by(Document::openapi())
+        .does(Action::WebhooksReplay)
+        .described_by(Document::openapi)
 }
 
 /// A webhook that is set up.

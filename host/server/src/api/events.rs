@@ -36,7 +36,7 @@ pub(super) fn routes() -> Routes {
         .post("/api/v1/events", Rule::ENQUEUE, publish)
         .get("/api/v1/events", Rule::READ, list)
         .get("/api/v1/events/{id}", Rule::READ, show)
-        .described_by(Document::openapi())
+        .described_by(Document::openapi)
 }
 
 /// An event to publish.

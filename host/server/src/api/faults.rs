@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
 
+use crate::action::Action;
 use crate::api::openapi::ProblemShape;
 use crate::body::JsonBody;
 use crate::error::{Code, Problem};
@@ -24,8 +25,10 @@ struct Document;
 pub(super) fn routes() -> Routes {
     Routes::new()
         .post("/api/v1/mail/faults", Rule::OPERATE, fail_mail)
+        .does(Action::MailFail)
         .post("/api/v1/orders/faults", Rule::OPERATE, fail_orders)
-        .described_by(Document::openapi())
+        .does(Action::OrdersFail)
+        .described_by(Document::openapi)
 }
 
 /// What makes things fail; where there is none, the route does not exist.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
+use crate::action::Action;
 use crate::api::operator::operator;
 use crate::api::runs::take_work;
 use crate::api::shapes::JobIdShape;
@@ -32,8 +33,10 @@ pub(super) fn routes() -> Routes {
         .get("/api/v1/jobs", Rule::READ, list)
         .get("/api/v1/jobs/{id}", Rule::READ, show)
         .post("/api/v1/jobs/{id}/pause", Rule::OPERATE, pause)
+        .does(Action::JobsPause)
         .post("/api/v1/jobs/{id}/resume", Rule::OPERATE, resume)
-        .described_by(Document::openapi())
+        .does(Action::JobsResume)
+        .described_by(Document::openapi)
 }
 
 /// A job as it is loaded, or a file that never was.

@@ -15,6 +15,7 @@ use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
+use crate::action::Action;
 use crate::api::List;
 use crate::api::openapi::ProblemShape;
 use crate::api::run_view::unknown_run;
@@ -35,11 +36,13 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/api/v1/mail", Rule::READ, list)
         .delete("/api/v1/mail", Rule::OPERATE, clear)
+        .does(Action::MailClear)
         .get("/api/v1/mail/{id}", Rule::READ, show)
         .get("/api/v1/mail/{id}/raw", Rule::READ, raw)
         .get("/api/v1/mail/{id}/attachments/{number}", Rule::READ, attachment)
         .post("/api/v1/mail/{id}/release", Rule::OPERATE, release)
-        .described_by(Document::openapi())
+        .does(Action::MailRelease)
+        .described_by(Document::openapi)
 }
 
 /// A mail in the e-mail log.

@@ -20,7 +20,7 @@ use crate::routes::{Built, Route, Routes, Rule};
 struct Document;
 
 pub(super) fn routes() -> Routes {
-    Routes::new().get("/api/v1/openapi.json", Rule::READ, describe).described_by(Document::openapi())
+    Routes::new().get("/api/v1/openapi.json", Rule::READ, describe).described_by(Document::openapi)
 }
 
 /// Describes this API, as OpenAPI 3.1.
@@ -124,8 +124,10 @@ const REFUSALS: [(&str, &str, &str); 9] = [
 
 /// The whole document.
 fn document(built: &Built) -> Value {
+    let mut described = utoipa::openapi::OpenApi::default();
+    built.documents.iter().for_each(|of_some| described.merge(of_some()));
     // Serialising it can't fail: it has texts as keys, and numbers that JSON can say.
-    let mut document = serde_json::to_value(&built.document).unwrap_or_default();
+    let mut document = serde_json::to_value(&described).unwrap_or_default();
     document["info"] = json!({
         "title": "Jobmill",
         "version": env!("CARGO_PKG_VERSION"),

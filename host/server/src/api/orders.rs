@@ -11,6 +11,7 @@ use serde::Deserialize;
 use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
+use crate::action::Action;
 use crate::api::List;
 use crate::api::shapes::OrderShape;
 use crate::body::JsonBody;
@@ -29,7 +30,8 @@ pub(super) fn routes() -> Routes {
         .get("/api/v1/orders", Rule::READ, list)
         .get("/api/v1/orders/{id}", Rule::READ, show)
         .put("/api/v1/orders/{id}", Rule::OPERATE, put)
-        .described_by(Document::openapi())
+        .does(Action::OrdersPut)
+        .described_by(Document::openapi)
 }
 
 /// The id of an order, as the shop says it.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
+use crate::action::Action;
 use crate::api::List;
 use crate::api::operator::operator;
 use crate::api::runs::take_work;
@@ -32,7 +33,8 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/api/v1/queues", Rule::READ, list)
         .patch("/api/v1/queues/{name}", Rule::OPERATE, change)
-        .described_by(Document::openapi())
+        .does(Action::QueuesSet)
+        .described_by(Document::openapi)
 }
 
 /// The name of a queue, which looks like the id of a job.

@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer};
 use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
+use crate::action::Action;
 use crate::api::List;
 use crate::api::bulk::{BulkView, refuse_empty};
 use crate::api::journal::{journal, logs};
@@ -49,16 +50,21 @@ struct Document;
 pub(super) fn routes() -> Routes {
     Routes::new()
         .post("/api/v1/jobs/{job}/runs", Rule::ENQUEUE, enqueue)
+        .does(Action::Run)
         .get("/api/v1/runs", Rule::READ, list)
         .post("/api/v1/runs/cancel", Rule::OPERATE, cancel_many)
+        .does(Action::RunsCancel)
         .get("/api/v1/runs/{id}", Rule::READ, show)
         .get("/api/v1/runs/{id}/journal", Rule::READ, journal)
         .get("/api/v1/runs/{id}/logs", Rule::READ, logs)
         .get("/api/v1/runs/{id}/mail", Rule::READ, mails_of_run)
         .post("/api/v1/runs/{id}/cancel", Rule::OPERATE, cancel)
+        .does(Action::RunsCancel)
         .post("/api/v1/runs/{id}/retry", Rule::OPERATE, retry)
+        .does(Action::RunsRetry)
         .post("/api/v1/runs/{id}/rerun", Rule::OPERATE, rerun)
-        .described_by(Document::openapi())
+        .does(Action::RunsRerun)
+        .described_by(Document::openapi)
 }
 
 /// A run to enqueue.

@@ -21,7 +21,7 @@ use crate::routes::{Routes, Rule};
 struct Document;
 
 pub(super) fn routes() -> Routes {
-    Routes::new().get("/api/v1/schedule", Rule::READ, list).described_by(Document::openapi())
+    Routes::new().get("/api/v1/schedule", Rule::READ, list).described_by(Document::openapi)
 }
 
 /// A schedule of a job.

@@ -29,7 +29,7 @@ pub(super) fn routes() -> Routes {
         .get("/api/v1/stats", Rule::READ, stats)
         .get("/healthz", Rule::Open, healthy)
         .get("/readyz", Rule::Open, ready)
-        .described_by(Document::openapi())
+        .described_by(Document::openapi)
 }
 
 /// How the engine stands.

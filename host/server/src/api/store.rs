@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
+use crate::action::Action;
 use crate::api::openapi::ProblemShape;
 use crate::api::runs::EmptyBody;
 use crate::body::{JsonBody, OptionalJsonBody};
@@ -35,8 +36,10 @@ pub(super) fn routes() -> Routes {
         .get("/api/v1/store/export", Rule::READ, export)
         .get("/api/v1/store/check", Rule::READ, check)
         .post("/api/v1/store/prune", Rule::OPERATE, prune)
+        .does(Action::StorePrune)
         .post("/api/v1/forget", Rule::OPERATE, forget)
-        .described_by(Document::openapi())
+        .does(Action::StoreForget)
+        .described_by(Document::openapi)
 }
 
 /// Answers the whole store as of one moment: a header, a line of JSON for each record, an end that counts them.

@@ -50,7 +50,7 @@ const CATALOG: &str = "event: catalog\ndata: {}\n\n";
 struct Document;
 
 pub(super) fn routes() -> Routes {
-    Routes::new().get("/api/v1/stream", Rule::READ, follow).described_by(Document::openapi())
+    Routes::new().get("/api/v1/stream", Rule::READ, follow).described_by(Document::openapi)
 }
 
 /// Tells what changes, as server-sent events.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
+use crate::action::Action;
 use crate::api::List;
 use crate::api::operator::operator;
 use crate::authentication::Caller;
@@ -34,8 +35,10 @@ pub(super) fn routes() -> Routes {
         .get("/api/v1/suppressions", Rule::READ, list)
         .get("/api/v1/suppressions/{address}", Rule::READ, show)
         .put("/api/v1/suppressions/{address}", Rule::OPERATE, suppress)
+        .does(Action::MailSuppress)
         .delete("/api/v1/suppressions/{address}", Rule::OPERATE, lift)
-        .described_by(Document::openapi())
+        .does(Action::MailLift)
+        .described_by(Document::openapi)
 }
 
 /// An address that mail could be sent to.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
+use crate::action::Action;
 use crate::api::List;
 use crate::api::openapi::ProblemShape;
 use crate::api::runs::{EmptyBody, optional_duration};
@@ -36,8 +37,10 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/api/v1/tokens", Rule::OPERATE, list)
         .post("/api/v1/tokens", Rule::OPERATE, create)
+        .does(Action::TokenCreate)
         .post("/api/v1/tokens/{id}/revoke", Rule::OPERATE, revoke)
-        .described_by(Document::openapi())
+        .does(Action::TokenRevoke)
+        .described_by(Document::openapi)
 }
 
 /// An API token, without its secret.

@@ -20,7 +20,7 @@ use crate::typescript;
 struct Document;
 
 pub(super) fn routes() -> Routes {
-    Routes::new().get("/api/v1/events.d.ts", Rule::READ, declarations).described_by(Document::openapi())
+    Routes::new().get("/api/v1/events.d.ts", Rule::READ, declarations).described_by(Document::openapi)
 }
 
 /// Declares, in TypeScript, the events that the loaded jobs listen to, with what each carries.

@@ -18,6 +18,7 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::Context;
+use crate::action::Action;
 use crate::error::{Code, Problem};
 use crate::routes::{Routes, Rule};
 
@@ -34,8 +35,10 @@ pub(crate) fn routes() -> Routes {
         .get("/v1/events/{id}/runs", Rule::READ, runs::of_event)
         .get("/v1/runs/{id}", Rule::READ, runs::show)
         .delete("/v1/runs/{id}", Rule::OPERATE, runs::cancel)
+        .does(Action::RunsCancel)
         .get("/v1/runs/{id}/jobs", Rule::READ, runs::jobs)
         .post("/v1/cancellations", Rule::OPERATE, cancellations::cancel)
+        .does(Action::RunsCancel)
 }
 
 /// That there is a server.

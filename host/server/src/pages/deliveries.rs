@@ -9,6 +9,7 @@ use jobmill_core::{DeliveryId, EventKey, Json, RunId, Timestamp, limits};
 use jobmill_store::{DeliveryFilter, DeliverySummary};
 
 use crate::Context;
+use crate::action::Action;
 use crate::api::{OUTCOMES, find_delivery, read_outcome, replay_delivery};
 use crate::error::Problem;
 use crate::pages::form::Posted;
@@ -21,11 +22,11 @@ use crate::query::{NoParameters, Parameters};
 use crate::routes::{Routes, Rule};
 
 pub(super) fn routes() -> Routes {
-    Routes::new().get("/deliveries", Rule::READ, list).get("/deliveries/{id}", Rule::READ, show).post(
-        "/deliveries/{id}/replay",
-        Rule::OPERATE,
-        replay,
-    )
+    Routes::new()
+        .get("/deliveries", Rule::READ, list)
+        .get("/deliveries/{id}", Rule::READ, show)
+        .post("/deliveries/{id}/replay", Rule::OPERATE, replay)
+        .does(Action::WebhooksReplay)
 }
 
 #[derive(Template)]

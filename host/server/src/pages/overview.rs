@@ -10,6 +10,7 @@ use jobmill_engine::{Catalog, EnqueueRequest, Handle};
 use jobmill_store::{Activity, Counts, JobActivity, MinuteActivity, RunFilter};
 
 use crate::Context;
+use crate::action::Action;
 use crate::api::take_work;
 use crate::authentication::Caller;
 use crate::error::{Code, Problem};
@@ -28,7 +29,7 @@ const JOBS: usize = 20;
 const FIRST: &str = "purchase-confirmation";
 
 pub(super) fn routes() -> Routes {
-    Routes::new().get("/", Rule::READ, show).post("/", Rule::OPERATE, run_first)
+    Routes::new().get("/", Rule::READ, show).post("/", Rule::OPERATE, run_first).does(Action::Run)
 }
 
 #[derive(Template)]

@@ -9,6 +9,7 @@ use jobmill_core::JobId;
 use jobmill_store::{QueueChange, QueueView};
 
 use crate::Context;
+use crate::action::Action;
 use crate::api::{QueueName, find_queue};
 use crate::error::Problem;
 use crate::pages::form::Posted;
@@ -27,8 +28,11 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/queues", Rule::READ, show)
         .post("/queues/{name}/pause", Rule::OPERATE, pause)
+        .does(Action::QueuesPause)
         .post("/queues/{name}/resume", Rule::OPERATE, resume)
+        .does(Action::QueuesResume)
         .post("/queues/{name}/limit", Rule::OPERATE, limit)
+        .does(Action::QueuesSet)
 }
 
 #[derive(Template)]

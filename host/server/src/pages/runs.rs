@@ -17,6 +17,7 @@ use jobmill_engine::Catalog;
 
 use self::filters::{Filters, NAMES};
 use crate::Context;
+use crate::action::Action;
 use crate::error::Problem;
 use crate::pages::frame::{Frame, Section, page};
 use crate::pages::run::span;
@@ -26,7 +27,10 @@ use crate::query::Parameters;
 use crate::routes::{Routes, Rule};
 
 pub(super) fn routes() -> Routes {
-    Routes::new().get("/runs", Rule::READ, show).post("/runs/cancel", Rule::OPERATE, cancel::cancel)
+    Routes::new()
+        .get("/runs", Rule::READ, show)
+        .post("/runs/cancel", Rule::OPERATE, cancel::cancel)
+        .does(Action::RunsCancel)
 }
 
 #[derive(Template)]

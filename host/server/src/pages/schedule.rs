@@ -14,6 +14,7 @@ use jobmill_core::{JobId, Json, RunId, Timestamp};
 use jobmill_engine::{EnqueueRequest, ScheduleListing};
 
 use crate::Context;
+use crate::action::Action;
 use crate::api::{take_work, unknown_job};
 use crate::authentication::Caller;
 use crate::error::{Code, Problem};
@@ -31,7 +32,10 @@ const AHEAD: Duration = Duration::from_hours(24);
 const FIRINGS: usize = 50;
 
 pub(super) fn routes() -> Routes {
-    Routes::new().get("/schedule", Rule::READ, show).post("/schedule/{job}/trigger", Rule::OPERATE, trigger)
+    Routes::new()
+        .get("/schedule", Rule::READ, show)
+        .post("/schedule/{job}/trigger", Rule::OPERATE, trigger)
+        .does(Action::ScheduleTrigger)
 }
 
 #[derive(Template)]

@@ -10,6 +10,7 @@ use jobmill_core::{Timestamp, limits};
 use jobmill_store::SuppressionCursor;
 
 use crate::Context;
+use crate::action::Action;
 use crate::api::{suppress_address, unknown_suppression};
 use crate::error::{Code, Problem};
 use crate::pages::form::Posted;
@@ -24,11 +25,12 @@ use crate::routes::{Routes, Rule};
 const UNNAMED: &str = "the dashboard";
 
 pub(super) fn routes() -> Routes {
-    Routes::new().get("/suppressions", Rule::READ, show).post("/suppressions", Rule::OPERATE, add).post(
-        "/suppressions/lift",
-        Rule::OPERATE,
-        lift,
-    )
+    Routes::new()
+        .get("/suppressions", Rule::READ, show)
+        .post("/suppressions", Rule::OPERATE, add)
+        .does(Action::MailSuppress)
+        .post("/suppressions/lift", Rule::OPERATE, lift)
+        .does(Action::MailLift)
 }
 
 #[derive(Template)]

@@ -14,6 +14,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::Context;
+use crate::action::Action;
 use crate::error::{Code, Problem};
 use crate::pages::frame::{Frame, Section};
 use crate::pages::visitor::Visitor;
@@ -31,10 +32,13 @@ pub(super) fn routes() -> Routes {
         .post("/dead/select", Rule::OPERATE, group::select)
         .get("/dead/requeue", Rule::READ, requeue::preview)
         .post("/dead/requeue", Rule::OPERATE, requeue::requeue)
+        .does(Action::DeadRequeue)
         .get("/dead/discard", Rule::READ, discard::preview)
         .post("/dead/discard", Rule::OPERATE, discard::discard)
+        .does(Action::DeadDiscard)
         .get("/dead/edit/{id}", Rule::READ, edit::show)
         .post("/dead/edit/{id}", Rule::OPERATE, edit::rerun)
+        .does(Action::RunsRerun)
 }
 
 /// Around a page that asks a question: it does not change under the hands of whoever answers.

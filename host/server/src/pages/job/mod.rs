@@ -15,6 +15,7 @@ use jobmill_engine::{JobListing, JobStatus, LoadedJob};
 use jobmill_store::{JobFlowView, RunFilter};
 
 use crate::Context;
+use crate::action::Action;
 use crate::api::unknown_job;
 use crate::error::{Code, Problem};
 use crate::pages::form::Posted;
@@ -38,8 +39,11 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/jobs/{id}", Rule::READ, show)
         .post("/jobs/{id}/runs", Rule::OPERATE, enqueue::enqueue)
+        .does(Action::Run)
         .post("/jobs/{id}/pause", Rule::OPERATE, pause)
+        .does(Action::JobsPause)
         .post("/jobs/{id}/resume", Rule::OPERATE, resume)
+        .does(Action::JobsResume)
 }
 
 #[derive(Template)]

@@ -12,6 +12,7 @@ use jobmill_core::{Timestamp, limits};
 use jobmill_store::{MailFilter, MailSummary};
 
 use crate::Context;
+use crate::action::Action;
 use crate::api::read_status;
 use crate::error::Problem;
 use crate::pages::frame::{self, Frame, Section};
@@ -36,11 +37,14 @@ pub(super) fn routes() -> Routes {
         .get("/mail", Rule::READ, list)
         .get("/mail/clear", Rule::READ, actions::ask_to_clear)
         .post("/mail/clear", Rule::OPERATE, actions::clear)
+        .does(Action::MailClear)
         .post("/mail/faults", Rule::OPERATE, actions::fail_next)
+        .does(Action::MailFail)
         .get("/mail/{id}", Rule::READ, letter::show)
         .get("/mail/{id}/html", Rule::READ, letter::html)
         .get("/mail/{id}/release", Rule::READ, actions::ask_to_release)
         .post("/mail/{id}/release", Rule::OPERATE, actions::release)
+        .does(Action::MailRelease)
 }
 
 #[derive(Template)]

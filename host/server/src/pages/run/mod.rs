@@ -26,6 +26,7 @@ use jobmill_store::{MailFilter, MailSummary, RunRecord};
 use self::sentence::sentence;
 use self::waterfall::{Look, WIDTH, Waterfall, mail_class, waterfall};
 use crate::Context;
+use crate::action::Action;
 use crate::error::Problem;
 use crate::pages::frame::{Frame, Section, page_with};
 use crate::pages::runs::path_of_tag;
@@ -46,8 +47,11 @@ pub(super) fn routes() -> Routes {
         .get("/runs/{id}/journal", Rule::READ, journal::show)
         .get("/runs/{id}/edit", Rule::READ, edit::show)
         .post("/runs/{id}/rerun", Rule::OPERATE, edit::rerun)
+        .does(Action::RunsRerun)
         .post("/runs/{id}/retry", Rule::OPERATE, actions::retry)
+        .does(Action::RunsRetry)
         .post("/runs/{id}/cancel", Rule::OPERATE, actions::cancel)
+        .does(Action::RunsCancel)
 }
 
 #[derive(Template)]

@@ -17,6 +17,7 @@ use jobmill_core::time::format_duration;
 use self::bounds::{Bound, limits_told, retention_told};
 use self::tokens::{TokenRow, Typed};
 use crate::Context;
+use crate::action::Action;
 use crate::error::Problem;
 use crate::pages::frame::{self, Frame, Section};
 use crate::pages::visitor::Visitor;
@@ -29,8 +30,10 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/system", Rule::READ, show)
         .post("/system/tokens", Rule::OPERATE, tokens::create)
+        .does(Action::TokenCreate)
         .get("/system/tokens/{id}/revoke", Rule::OPERATE, tokens::ask_to_revoke)
         .post("/system/tokens/{id}/revoke", Rule::OPERATE, tokens::revoke)
+        .does(Action::TokenRevoke)
 }
 
 #[derive(Template)]
