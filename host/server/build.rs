@@ -4,10 +4,11 @@
 use utoipa_config::Config;
 
 /// The types of core that requests and answers have. The shape of each is `shapes::…Shape`.
-const DESCRIBED: [&str; 38] = [
+const DESCRIBED: [&str; 39] = [
     "Attempt",
     "AttemptError",
     "AttemptOutcome",
+    "AuditId",
     "Backoff",
     "BreakerSettings",
     "CancelOn",

@@ -3,7 +3,11 @@
 mod bench;
 mod build;
 mod compile;
+mod many;
 mod store;
+mod terminal;
+mod trial;
+mod watch;
 
 use std::net::TcpListener;
 use std::path::Path;

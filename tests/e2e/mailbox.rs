@@ -175,7 +175,7 @@ fn a_run_with_a_mail_in_doubt_goes_on_as_the_operator_decides() {
         let refused = server.run(&["runs", "retry", id]);
         let text = String::from_utf8_lossy(&refused.stderr);
         assert!(!refused.status.success() && text.contains("mail-in-doubt") && text.contains(&message_id), "{text}");
-        output(&server, &["dead", "requeue", "--fingerprint", &group, "--in-doubt", choice]);
+        output(&server, &["-y", "dead", "requeue", "--fingerprint", &group, "--in-doubt", choice]);
         let run = server.until(id, |run| run["state"] == "completed");
         assert_eq!(run["output"]["delivery"], delivered, "{choice}: {run:#}");
         let taken = mail.wait(mails);

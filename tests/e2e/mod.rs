@@ -12,6 +12,7 @@ mod inngest;
 mod jobs;
 mod mail;
 mod mailbox;
+mod notices;
 mod openapi;
 mod orders_http;
 mod orders_postgres;

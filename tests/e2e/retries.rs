@@ -82,3 +82,24 @@ fn a_permanent_fault_needs_no_second_attempt() {
     assert_eq!((&run["state"], &run["attempt"]), (&json!("dead"), &json!(1)), "{run:#}");
     assert_eq!(server.mails()[0]["status"], "failed");
 }
+
+#[test]
+fn a_run_that_waits_for_its_time_begins_when_it_is_asked_to_and_is_found_by_its_repeats() {
+    let server = Server::dev();
+    let welcome = json!({ "userId": "u_1", "email": "ada@example.com" });
+    let body = json!({ "payload": welcome, "delay": "1h" });
+    let id = server.post("/api/v1/jobs/welcome-email/runs", &body).json()["id"].as_str().expect("an id").to_owned();
+    let asked = server.run(&["runs", "retry", &id]);
+    assert!(asked.status.success(), "{asked:?}");
+    server.until(&id, |run| run["state"] == "completed");
+    let journal = server.run(&["runs", "journal", &id]);
+    let journal = String::from_utf8_lossy(&journal.stdout).into_owned();
+    assert!(journal.contains("made-due") && journal.contains("instead_of="), "{journal}");
+    let refused = server.run(&["runs", "retry", &id]);
+    assert!(!refused.status.success(), "{refused:?}");
+    let rerun = server.run(&["runs", "rerun", &id]);
+    let rerun = String::from_utf8_lossy(&rerun.stdout).trim().to_owned();
+    let listed = server.run(&["runs", "list", "--rerun-of", &id]);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(listed.contains(&rerun) && !listed.contains(&id), "{listed}");
+}

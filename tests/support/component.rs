@@ -42,3 +42,15 @@ pub(crate) fn fill(hopper: &Path) -> PathBuf {
     }
     hopper.to_owned()
 }
+
+/// The component with another text wherever it has this one, such as a mistake; both are of one length.
+pub(crate) fn altered(job: &str, text: &str, other: &str) -> Vec<u8> {
+    assert_eq!(text.len(), other.len(), "or nothing would be where the component looks for it");
+    let mut bytes = bytes(job);
+    let places: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(text.as_bytes())).collect();
+    assert!(!places.is_empty(), "{job} has no {text:?}");
+    for at in places {
+        bytes[at..at + other.len()].copy_from_slice(other.as_bytes());
+    }
+    bytes
+}

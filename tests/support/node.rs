@@ -23,8 +23,8 @@ const HELP: &str = "install it: on Debian `apt-get install nodejs npm`, and wher
 
 /// Packages come from the registry the first time.
 const INSTALLING: Duration = Duration::from_mins(8);
-/// A script works on what is there.
-const WORKING: Duration = Duration::from_mins(2);
+/// A script works on what is there; one that reads pages has hundreds of them, on a machine that may be busy.
+const WORKING: Duration = Duration::from_mins(6);
 
 /// What a package directory may hold that is not of the repository.
 const MADE: [&str; 3] = ["node_modules", "dist", "build"];

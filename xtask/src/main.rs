@@ -1,8 +1,9 @@
-//! The repository's own commands: `cargo xtask dev`, `test`, `jobs`, `tidy`.
+//! The repository's own commands: `cargo xtask dev`, `test`, `jobs`, `tidy`, `screenshots`.
 //! Nothing of it is needed to use Jobmill; the product is the binary `jobmill`.
 
 mod dev;
 mod jobs;
+mod screenshots;
 mod test;
 mod tidy;
 mod workspace;
@@ -24,6 +25,8 @@ enum Command {
     Dev(dev::Arguments),
     /// Only build the jobs, into the hopper
     Jobs(jobs::Arguments),
+    /// Make the README's pictures anew, or pictures of every page
+    Screenshots(screenshots::Arguments),
     /// Run every test
     Test(test::Arguments),
     /// Check the invariants of ARCHITECTURE.md
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Jobs(arguments) => jobs::run(&arguments),
+        Command::Screenshots(arguments) => screenshots::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Tidy => tidy::check(),
     };

@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("jobmill-store", &["jobmill-core"]),
     ("jobmill-store-sled", &["jobmill-core", "jobmill-store"]),
     ("jobmill-engine", &["jobmill-core", "jobmill-store"]),
-    ("jobmill-backends", &["jobmill-core", "jobmill-store"]),
+    ("jobmill-backends", &["jobmill-core", "jobmill-store", "jobmill-webhooks"]),
     ("jobmill-runtime", &["jobmill-core", "jobmill-engine", "jobmill-backends"]),
     ("jobmill-webhooks", &["jobmill-core"]),
     ("jobmill-server", &["jobmill-core", "jobmill-engine", "jobmill-store", "jobmill-webhooks"]),

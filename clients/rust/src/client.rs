@@ -24,6 +24,7 @@ pub struct Client {
     agent: ureq::Agent,
     base: String,
     token: Option<String>,
+    timeout: Option<Duration>,
 }
 
 /// How a server is asked.
@@ -95,7 +96,7 @@ impl Builder {
             // No proxy can reach this machine's own loopback.
             config = config.proxy(None);
         }
-        Ok(Client { agent: config.build().new_agent(), base, token: self.token })
+        Ok(Client { agent: config.build().new_agent(), base, token: self.token, timeout: self.timeout })
     }
 }
 
@@ -149,6 +150,16 @@ impl Client {
         self.send(request, body).and_then(Text::read)
     }
 
+    /// `POST` of what may take the server longer than a request mostly does: however long it takes.
+    pub(crate) fn post_patiently<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        body: &impl Serialize,
+    ) -> Result<Answer<T>, Error> {
+        let request = self.agent.post(self.address(segments, &[]));
+        self.send(request.config().timeout_global(None).build(), body).and_then(Text::read)
+    }
+
     /// `PUT` of a JSON body.
     pub fn put<T: DeserializeOwned>(&self, segments: &[&str], body: &impl Serialize) -> Result<Answer<T>, Error> {
         self.send(self.agent.put(self.address(segments, &[])), body).and_then(Text::read)
@@ -170,8 +181,20 @@ impl Client {
     }
 
     /// `GET` of an answer of any length, to be read as it comes.
-    pub(crate) fn stream(&self, segments: &[&str]) -> Result<impl BufRead, Error> {
+    pub(crate) fn stream(&self, segments: &[&str]) -> Result<impl BufRead + use<>, Error> {
+        self.opened(self.authorized(self.agent.get(self.address(segments, &[]))))
+    }
+
+    /// The same, of an answer that has no end of its own: only its begin is waited for no longer than for any other.
+    pub(crate) fn endless(&self, segments: &[&str]) -> Result<impl BufRead + use<>, Error> {
         let request = self.authorized(self.agent.get(self.address(segments, &[])));
+        self.opened(request.config().timeout_global(None).timeout_recv_response(self.timeout).build())
+    }
+
+    fn opened(
+        &self,
+        request: ureq::RequestBuilder<ureq::typestate::WithoutBody>,
+    ) -> Result<impl BufRead + use<>, Error> {
         let mut response = request.call().map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() {
             return Ok(BufReader::new(response.into_body().into_reader()));

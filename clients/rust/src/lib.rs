@@ -41,19 +41,23 @@ mod requests;
 mod shapes;
 
 pub use answer::{Answer, Page};
+pub use calls::{Change, ChangedRun, Changes};
 pub use client::{Builder, Client};
 pub use error::{Error, Member};
 pub use jobmill_core::mail::{InDoubtChoice, Mailbox};
 pub use jobmill_core::order::{Money, OrderItem};
 pub use jobmill_core::token::Scope;
-pub use jobmill_core::{DeliveryId, EventId, EventKey, JobId, Json, MailId, RunId, RunState, Timestamp, TokenId};
+pub use jobmill_core::{
+    AuditId, DeliveryId, EventId, EventKey, JobId, Json, MailId, RunId, RunState, Timestamp, TokenId,
+};
 pub use requests::{
-    CancelRuns, DeadSelection, DeliveryFilter, DiscardDead, Enqueue, EventFilter, Forget, MailFilter, NewEvent,
-    NewToken, PurchaseConfirmation, RefundNotification, RequestRate, RequeueDead, RunFilter, RunSelection,
-    WelcomeEmail,
+    AuditFilter, CancelRuns, DeadSelection, DeliveryFilter, DiscardDead, Enqueue, EventFilter, FaultKind, Forget,
+    MailFilter, NewEvent, NewToken, PurchaseConfirmation, RefundNotification, RequestRate, RequeueDead, RunFilter,
+    RunSelection, WelcomeEmail,
 };
 pub use shapes::{
-    Attachment, Attempt, AttemptError, Breaker, BulkReport, Cleared, CreatedToken, DeadGroup, Delivery, DoubtfulMail,
-    Entry, Event, Forgotten, Job, LogLine, Mail, Order, Pause, Pruned, Publication, Published, Queue, Run, RunLog,
-    Schedule, Setting, Skipped, Stats, StoreCheck, Suppression, Token, Trigger, WaitingFor,
+    Attachment, Attempt, AttemptError, AuditEntry, Breaker, BulkReport, Cleared, CreatedToken, DeadGroup, Delivery,
+    DoneBefore, DoubtfulMail, Entry, Event, FaultsSet, Forgotten, Job, JobVersion, LogLine, Mail, Operator, Order,
+    Pause, Pruned, Publication, Published, Queue, Run, RunLog, Schedule, Setting, Skipped, Stats, StoreCheck,
+    Suppression, Token, Trial, TrialEffect, TrialMail, TrialStep, Trigger, VersionChange, WaitingFor,
 };

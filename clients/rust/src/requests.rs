@@ -126,6 +126,8 @@ pub struct RunFilter<'a> {
     pub error: Option<&'a str>,
     /// Enqueued since then.
     pub since: Option<Timestamp>,
+    /// That repeat this run.
+    pub rerun_of: Option<RunId>,
 }
 
 /// Which events a list shows.
@@ -154,6 +156,17 @@ pub struct MailFilter<'a> {
     pub since: Option<Timestamp>,
     /// First intended before then.
     pub until: Option<Timestamp>,
+}
+
+/// Which entries of the audit list are shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AuditFilter<'a> {
+    /// What was done, such as `runs cancel`.
+    pub action: Option<&'a str>,
+    /// What it was done to, such as a run's id.
+    pub target: Option<&'a str>,
+    /// Id or name of the token that it was done with, or `without a token`.
+    pub by: Option<&'a str>,
 }
 
 /// Which webhook deliveries a list shows.
@@ -252,6 +265,16 @@ pub struct Forget<'a> {
     pub value: Option<&'a str>,
     /// Only say what it would be.
     pub dry_run: bool,
+}
+
+/// Which kind of failure a development server is to make happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FaultKind {
+    /// One that a retry may mend.
+    Transient,
+    /// One that no retry mends.
+    Permanent,
 }
 
 /// An API token to make.

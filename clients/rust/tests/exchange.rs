@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jobmill_client::{
-    CancelRuns, Client, DeliveryFilter, Enqueue, Error, NewEvent, NewToken, PurchaseConfirmation, RefundNotification,
-    RunFilter, RunSelection, RunState, Scope, WelcomeEmail,
+    CancelRuns, Change, Client, DeliveryFilter, Enqueue, Error, FaultKind, NewEvent, NewToken, PurchaseConfirmation,
+    RefundNotification, RunFilter, RunSelection, RunState, Scope, WelcomeEmail,
 };
 use serde_json::{Value, json};
 
@@ -196,6 +196,46 @@ fn operators_calls_go_to_their_routes() {
         ]
     );
     assert_eq!(requests[0].json(), json!({ "filter": { "tag": "vip" }, "dry_run": true }));
+}
+
+#[test]
+fn queues_schedules_and_faults_have_routes_of_their_own() {
+    let queue = ok(r#"{"name":"mail","concurrency":null,"running":0,"waiting":0,"paused":true}"#);
+    let faults = ok(r#"{"fail_next":2}"#);
+    let (client, answering) = script(vec![queue.clone(), queue, ok(&run("available")), faults.clone(), faults]);
+    client.pause_queue("mail", "anna").expect("paused");
+    client.resume_queue("mail", "anna").expect("resumed");
+    client.trigger_schedule("report").expect("started");
+    assert_eq!(client.fail_mail(2, FaultKind::Transient).expect("set").fail_next, 2);
+    client.fail_orders(2, FaultKind::Permanent).expect("set");
+    let requests = answering.join().expect("answered");
+    let asked: Vec<(&str, Value)> =
+        requests.iter().map(|request| (request.line.trim_end_matches(" HTTP/1.1"), request.json())).collect();
+    assert_eq!(
+        asked,
+        [
+            ("POST /api/v1/queues/mail/pause", json!({ "by": "anna" })),
+            ("POST /api/v1/queues/mail/resume", json!({ "by": "anna" })),
+            ("POST /api/v1/schedule/report/trigger", json!({})),
+            ("POST /api/v1/mail/faults", json!({ "fail_next": 2, "kind": "transient" })),
+            ("POST /api/v1/orders/faults", json!({ "fail_next": 2, "kind": "permanent" })),
+        ]
+    );
+}
+
+#[test]
+fn changes_are_told_until_the_server_ends_the_stream_or_is_gone() {
+    let events = "retry: 2000\n\n: still here\n\nevent: missed\ndata: {}\n\n";
+    let cut_off = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{events}", events.len() + 100);
+    let (client, answering) = script(vec![ok(events), cut_off, answer("503 Service Unavailable", "", "{}")]);
+    let told: Vec<_> = client.changes().expect("begun").collect();
+    assert!(matches!(told.as_slice(), [Ok(Change::Nothing), Ok(Change::Missed)]), "{told:?}");
+    let told: Vec<_> = client.changes().expect("begun").collect();
+    assert!(matches!(told.as_slice(), [Ok(_), Ok(_), Err(error)] if error.is_passing()), "{told:?}");
+    assert!(client.changes().is_err_and(|error| error.is_passing()));
+    let requests = answering.join().expect("answered");
+    assert_eq!(requests[0].line, "GET /api/v1/stream HTTP/1.1");
+    assert_eq!(requests[0].header("authorization"), Some("Bearer jm_secret"));
 }
 
 #[test]

@@ -115,6 +115,9 @@ pub(crate) enum Command {
     /// API tokens: who may bring work in, look, and change things
     #[command(subcommand, arg_required_else_help = true)]
     Token(commands::token::TokenCommand),
+    /// What operators did, when, on what, and how it ended
+    #[command(subcommand, arg_required_else_help = true)]
+    Audit(commands::audit::Audit),
     /// The store as a whole: check, export, import, prune
     #[command(subcommand, arg_required_else_help = true)]
     Store(commands::store::StoreCommand),
@@ -178,6 +181,42 @@ mod tests {
             "config init",
         ] {
             assert!(names.contains(&name), "{name} is not in {names:?}");
+        }
+    }
+
+    /// The command of these words, as a shell would find it.
+    fn resolves(words: &str) -> bool {
+        let root = CommandLine::command();
+        let found = words.split(' ').try_fold(&root, |command, word| command.find_subcommand(word));
+        found.is_some_and(|command| !command.has_subcommands())
+    }
+
+    #[test]
+    fn whatever_a_page_does_the_api_and_a_command_do_under_the_same_word() {
+        use std::collections::BTreeSet;
+
+        let table = jobmill_server::route_table();
+        let actions = |is_meant: &dyn Fn(&str) -> bool| -> BTreeSet<jobmill_server::Action> {
+            table.iter().filter(|route| is_meant(route.path)).filter_map(|route| route.action).collect()
+        };
+        let of_api = actions(&|path| path.starts_with("/api/v1/"));
+        // Inngest's own routes are for its clients.
+        let of_pages = actions(&|path| !path.starts_with("/api/") && !path.starts_with("/v1/"));
+        assert!(of_pages.len() > 10 && of_api.len() > 10, "the table says what routes do");
+        let missing: Vec<&str> = of_pages.difference(&of_api).map(|action| action.as_str()).collect();
+        assert!(missing.is_empty(), "pages do what no route of the API does: {missing:?}");
+        let unknown: Vec<&str> =
+            of_api.union(&of_pages).map(|action| action.as_str()).filter(|word| !resolves(word)).collect();
+        assert!(unknown.is_empty(), "no such commands: {unknown:?}");
+        assert!(!resolves("runs") && !resolves("runs nothing") && !resolves("run nothing"));
+    }
+
+    #[test]
+    fn lists_that_a_person_watches_can_go_on() {
+        for list in ["runs", "dead", "queues", "jobs", "mail", "events"] {
+            for option in ["-w", "--watch"] {
+                CommandLine::try_parse_from(["jobmill", list, "list", option]).expect(list);
+            }
         }
     }
 
@@ -249,6 +288,9 @@ mod tests {
             vec!["jobmill", "token", "revoke", "shop"],
             vec!["jobmill", "webhooks", "list", "--outcome", "lost"],
             vec!["jobmill", "webhooks", "replay", "evt_1"],
+            vec!["jobmill", "mail", "fail"],
+            vec!["jobmill", "orders", "fail", "2", "--kind", "odd"],
+            vec!["jobmill", "runs", "retry", "--since", "yesterday"],
             vec!["jobmill", "nothing"],
         ] {
             let error = CommandLine::try_parse_from(&words).expect_err(&words.join(" "));

@@ -1,7 +1,7 @@
-//! Actions on everything that a filter names: counted first, asked about where they can't be taken back, then reported.
+//! Actions on everything that a filter names: counted first, asked about, then reported.
 //! What a filter can name is said by the commands.
 
-use jobmill_client::{Answer, BulkReport, Client, Error};
+use jobmill_client::{Answer, BulkReport, Client, Error, Skipped};
 
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
@@ -32,23 +32,45 @@ impl Action<'_> {
         if self.asks && !dry_run {
             let would = (self.send)(&client, true)?;
             if would.changed > 0 {
-                context.output.confirm(&format!("{} {}?", self.verb, output::count(would.changed, "run")))?;
+                context.output.confirm(&question(self.verb, would.changed, ""))?;
             }
         }
         let report = (self.send)(&client, dry_run)?;
         let done = if dry_run { format!("would be {}", self.done) } else { self.done.to_owned() };
         context.output.document(report.text(), || format!("{} {done}", output::count(report.changed, "run")))?;
-        if report.skipped.is_empty() {
-            return Ok(Exit::Done);
-        }
-        context.output.note(&format!("{} of {} left alone:", report.skipped.len(), report.matched));
-        for skipped in report.skipped.iter().take(SKIPPED_SHOWN) {
-            context.output.note(&format!("  {}: {}", skipped.id, output::first_line(&skipped.reason)));
-        }
-        if report.skipped.len() > SKIPPED_SHOWN {
-            context.output.note(&format!("  … and {} more", report.skipped.len() - SKIPPED_SHOWN));
-        }
-        // Named runs that could not be changed are a failure when none could.
-        Ok(if report.changed == 0 { Exit::Failed } else { Exit::Done })
+        Ok(tell_skipped(report.matched, report.changed, &report.skipped, context))
+    }
+}
+
+/// `Cancel 38 runs?`, with what more is to be known of them.
+pub(crate) fn question(verb: &str, runs: usize, more: &str) -> String {
+    let mut letters = verb.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    format!("{first}{} {}{more}?", letters.as_str(), output::count(runs, "run"))
+}
+
+/// Says which runs were left alone and why. Named runs that could not be changed are a failure when none could.
+pub(crate) fn tell_skipped(matched: usize, changed: usize, skipped: &[Skipped], context: &Context) -> Exit {
+    if skipped.is_empty() {
+        return Exit::Done;
+    }
+    context.output.note(&format!("{} of {matched} left alone:", skipped.len()));
+    for skipped in skipped.iter().take(SKIPPED_SHOWN) {
+        context.output.note(&format!("  {}: {}", skipped.id, output::first_line(&skipped.reason)));
+    }
+    if skipped.len() > SKIPPED_SHOWN {
+        context.output.note(&format!("  … and {} more", skipped.len() - SKIPPED_SHOWN));
+    }
+    if changed == 0 { Exit::Failed } else { Exit::Done }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_names_what_is_done_to_how_many() {
+        assert_eq!(question("cancel", 38, ""), "Cancel 38 runs?");
+        assert_eq!(question("retry", 1, " (1 dead)"), "Retry 1 run (1 dead)?");
     }
 }

@@ -47,7 +47,8 @@ pub(crate) fn json(body: &impl Serialize) -> Result<String, Failure> {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        match error {
+        let is_passing = error.is_passing();
+        let failure = match error {
             Error::BadServer { server, reason } => {
                 Self::usage("bad-server", format!("{server:?} is not the address of a server: {reason}"))
                     .advise("write it like http://127.0.0.1:8288")
@@ -67,7 +68,8 @@ impl From<Error> for Failure {
             }
             Error::UnexpectedAnswer { status: None, reason } => another_shape(&reason),
             other => Self::new("client", other.to_string()),
-        }
+        };
+        failure.passing(is_passing)
     }
 }
 

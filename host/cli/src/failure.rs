@@ -38,6 +38,8 @@ pub(crate) enum Failure {
 pub(crate) struct Report {
     /// The exit code.
     pub(crate) exit: Exit,
+    /// Whether the same may go well later: no server answers, or it has too much to do.
+    pub(crate) is_passing: bool,
     /// A stable kebab-case word, as the HTTP API has it.
     pub(crate) code: Cow<'static, str>,
     /// What happened, to what.
@@ -64,7 +66,8 @@ impl Failure {
 
     /// A failure with an exit code of its own.
     pub(crate) fn with_exit(exit: Exit, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self::Said(Box::new(Report { exit, code: code.into(), message: message.into(), advice: Vec::new() }))
+        let (code, message) = (code.into(), message.into());
+        Self::Said(Box::new(Report { exit, is_passing: false, code, message, advice: Vec::new() }))
     }
 
     /// The same failure with one more line of advice.
@@ -74,6 +77,28 @@ impl Failure {
             report.advice.push(line.into());
         }
         self
+    }
+
+    /// The same failure, of something that may go well later.
+    #[must_use]
+    pub(crate) fn passing(mut self, is_passing: bool) -> Self {
+        if let Self::Said(report) = &mut self {
+            report.is_passing = is_passing;
+        }
+        self
+    }
+
+    /// Whether the same may go well later.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::Said(report) if report.is_passing)
+    }
+
+    /// What a person is told, without what to do about it.
+    pub(crate) fn message(&self) -> &str {
+        match self {
+            Self::Said(report) => &report.message,
+            Self::ReaderGone => "",
+        }
     }
 
     /// The exit code; a reader that went away is no failure.

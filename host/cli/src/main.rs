@@ -13,7 +13,10 @@ mod follow;
 mod machine;
 mod operator;
 mod output;
+mod progress;
 mod serve;
+mod terminal;
+mod watch;
 mod words;
 
 use std::process::ExitCode;

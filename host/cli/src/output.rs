@@ -1,11 +1,13 @@
 //! What people and programs read: data on the standard output as tables or JSON, everything else on the standard error.
 //! It asks no server and knows no command.
 
+mod table;
+
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, CellAlignment, Color};
 use jobmill_core::{RunState, Timestamp};
 use owo_colors::{OwoColorize as _, Style};
 use serde_json::value::RawValue;
@@ -13,12 +15,15 @@ use serde_json::value::RawValue;
 use crate::args::{Format, Global};
 use crate::failure::Failure;
 
+pub(crate) use self::table::{Column, table};
+
 /// Where a command writes, and how.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     /// The format of the standard output.
     pub(crate) format: Format,
-    quiet: bool,
+    /// Nothing but data and errors is wanted.
+    pub(crate) quiet: bool,
     yes: bool,
 }
 
@@ -171,21 +176,6 @@ pub(crate) fn number_cell(number: impl ToString) -> Cell {
 /// A cell with text that came from elsewhere.
 pub(crate) fn text_cell(text: &str) -> Cell {
     Cell::new(first_line(text))
-}
-
-/// Rows under capital headers, without lines, fitted to the terminal.
-pub(crate) fn table(headers: &[&str], rows: Vec<Vec<Cell>>) -> String {
-    let mut table = Table::new();
-    // Colours are always written here; the stream drops them where they don't belong. The space around them has none, so
-    // that it can be cut off at the end of a line.
-    table.load_style(presets::NOTHING).enforce_styling().set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(headers.iter().map(|header| Cell::new(header).add_attribute(Attribute::Dim)));
-    table.style_text_only();
-    table.add_rows(rows);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table.trim_fmt()
 }
 
 /// Labels and values of one thing, aligned; members without a value are left out.

@@ -57,6 +57,17 @@ impl CronExpression {
         if due > after { timestamp(due) } else { None }
     }
 
+    /// The name of its time zone; `UTC` where it names none.
+    pub fn zone(&self) -> &str {
+        zone_and_expression(self.text.trim()).0.unwrap_or("UTC")
+    }
+
+    /// What the wall clock in its zone shows at an instant, to the minute: `2026-03-29 03:00`.
+    pub fn wall_clock(&self, at: Timestamp) -> Option<String> {
+        let wall = self.zone.to_datetime(instant(at)?);
+        Some(wall.strftime("%Y-%m-%d %H:%M").to_string())
+    }
+
     /// When the wall clock shows `wall` for the first time, or has passed it.
     fn instant_of(&self, wall: DateTime) -> Option<jiff::Timestamp> {
         match self.zone.to_ambiguous_timestamp(wall).offset() {
@@ -330,6 +341,8 @@ impl Ord for CronExpression {
         self.text.cmp(&other.text)
     }
 }
+
+mod words;
 
 #[cfg(test)]
 mod tests;

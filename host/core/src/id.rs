@@ -184,6 +184,14 @@ prefixed_ulid!(
     /// The id of an API token: `tok_` and a ULID. It names the token and opens nothing.
     TokenId, "tok_", "a token"
 );
+prefixed_ulid!(
+    /// The id of an entry of the audit list: `aud_` and a ULID.
+    AuditId, "aud_", "an audit entry"
+);
+prefixed_ulid!(
+    /// The id of a message about dead runs: `msg_` and a ULID.
+    NoticeId, "msg_", "a notice"
+);
 
 /// The id of an event: given by whoever publishes it, or made of its key. 1 to 256 printable characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -106,6 +106,11 @@ pub enum EntryKind {
         /// Why it was not made; none when it was.
         error: Option<String>,
     },
+    /// It waited for its time or its next attempt, and was asked to begin now: it is due. All else stays as it was.
+    MadeDue {
+        /// When it would have been due.
+        instead_of: Timestamp,
+    },
 }
 
 /// How a run begins.
@@ -392,7 +397,8 @@ impl Memory {
             | EntryKind::Finished(_)
             | EntryKind::CancelRequested { .. }
             | EntryKind::Cancelled { .. }
-            | EntryKind::Requeued { .. } => {}
+            | EntryKind::Requeued { .. }
+            | EntryKind::MadeDue { .. } => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! The domain of a durable job engine: jobs, runs, attempts, their transitions, and the journal that records them.
 //! It does no I/O: no clock, no randomness, no async, no store; whatever it needs from outside is handed in.
 
+pub mod audit;
 pub mod backoff;
 pub mod breaker;
 pub mod cron;
@@ -13,6 +14,7 @@ pub mod journal;
 pub mod json;
 pub mod limits;
 pub mod mail;
+pub mod notice;
 pub mod order;
 pub mod outcome;
 pub mod run;
@@ -22,7 +24,7 @@ pub mod token;
 pub mod transition;
 
 pub use backoff::Backoff;
-pub use id::{DeliveryId, EventId, EventKey, JobId, MailId, RunId, TokenId, Version};
+pub use id::{AuditId, DeliveryId, EventId, EventKey, JobId, MailId, NoticeId, RunId, TokenId, Version};
 pub use job::{Descriptor, Job, JobOverrides, Source, Trigger};
 pub use journal::{Entry, EntryKind};
 pub use json::Json;

@@ -46,6 +46,8 @@ pub const MEMORY_BYTES: usize = 64 * MIB;
 pub const TABLE_ELEMENTS: usize = 20_000;
 /// Core instances, memories and tables of one attempt.
 pub const INSTANCES: usize = 50;
+/// Trials at once: each takes the memory of an attempt beside those that the engine has permits for, and people ask for them.
+pub const TRIALS: usize = 2;
 /// Host calls of one attempt.
 pub const HOST_CALLS: u64 = 10_000;
 /// Mails of one run, unless the operator says otherwise: a run is about one thing that happened.
@@ -144,6 +146,30 @@ pub const PRUNED_AT_ONCE: usize = 2_000;
 pub const DISK_RESERVE_BYTES: u64 = 32 * MIB as u64;
 /// Runs changed by one bulk action.
 pub const BULK_RUNS: usize = 10_000;
+/// Groups of dead runs that are on record as told of: with more of them, what is wrong is not one of them.
+pub const NOTICES: usize = 10_000;
+/// Groups that one message tells of: more than a person reads, and few enough for a mail.
+pub const NOTICE_GROUPS: usize = 50;
+/// Messages on their way at once. What is news beyond them waits, and goes into one message.
+pub const NOTICES_UNDER_WAY: usize = 8;
+/// Bytes of an error's first line in a message.
+pub const NOTICE_ERROR_BYTES: usize = 500;
+/// Mail addresses that are told of dead runs: a team has a list of its own.
+pub const NOTICE_ADDRESSES: usize = 10;
+/// Within what time so many runs make a group a spike.
+pub const SPIKE_WINDOW: Duration = Duration::from_mins(10);
+/// Entries of the audit list, the newest: more than a team adds in months, and some MiB of memory.
+pub const AUDIT_ENTRIES: usize = 10_000;
+/// Bytes of what an operator's action was done to: an address, a queue, an id.
+pub const AUDIT_TARGET_BYTES: usize = 512;
+/// Bytes of what is told of an operator's action: a filter, counts and a reason.
+pub const AUDIT_DETAIL_BYTES: usize = KIB;
+/// Versions of a job that are kept, the newest: more than anybody compares, and months of work on a job.
+pub const VERSIONS: usize = 20;
+/// Bytes of what those versions of a job say of themselves, but for the newest, which is kept however long it is.
+pub const VERSIONS_BYTES: usize = MIB;
+/// Jobs whose versions are kept, those that were loaded last: they are in memory, and no hopper has as many.
+pub const VERSIONS_JOBS: usize = 1_000;
 
 /// The longest head of `text` within `bytes` that ends at a character.
 pub fn truncate(text: &str, bytes: usize) -> &str {

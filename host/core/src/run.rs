@@ -15,6 +15,7 @@
 //! | any but final | cancel (running: once the attempt has stopped) | cancelled | = |
 //! | scheduled, available, never begun | its time to begin is over | cancelled | 0 |
 //! | dead | discard | cancelled | = |
+//! | scheduled, retryable | retry | available: due now, all else stays | = |
 //! | dead, cancelled | retry, requeue | available or scheduled; attempts start anew, the old ones stay on record | 0 |
 //! | everything else | | refused, naming the state | |
 
@@ -264,6 +265,12 @@ impl Run {
                     attempt.next_at = finished.to.is_waiting().then_some(finished.scheduled_at);
                 }
                 self.output.clone_from(&finished.output);
+            }
+            EntryKind::MadeDue { instead_of } => {
+                let waits = self.attempts.last_mut().filter(|attempt| attempt.next_at == Some(*instead_of));
+                if let Some(attempt) = waits {
+                    attempt.next_at = Some(entry.at);
+                }
             }
             _ => {}
         }

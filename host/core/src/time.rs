@@ -140,6 +140,26 @@ pub mod as_text {
     }
 }
 
+/// The same for a span that may be missing, which is written as such: for `#[serde(with = …)]`.
+pub mod as_optional_text {
+    use std::time::Duration;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
+
+    /// Writes the span as text, or nothing.
+    #[allow(clippy::ref_option, reason = "the signature is serde's")]
+    pub fn serialize<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        span.map(super::format_duration).serialize(serializer)
+    }
+
+    /// Reads the span from text, or nothing.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| super::parse_duration(&text).map_err(D::Error::custom)).transpose()
+    }
+}
+
 /// A future that ends when a clock reaches an instant.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 

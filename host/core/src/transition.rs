@@ -22,7 +22,7 @@ pub struct Refused {
     pub run: RunId,
     /// Its state.
     pub state: RunState,
-    /// What was asked for, as a participle: "cancelled", "requeued".
+    /// What was asked for, as a participle: "cancelled", "put back"; with why not, where the state doesn't say it.
     pub change: &'static str,
 }
 
@@ -185,6 +185,18 @@ pub fn requeue(head: &RunHead, max_attempts: u32, scheduled_at: Timestamp) -> Re
     Ok(EntryKind::Requeued { scheduled_at, max_attempts })
 }
 
+/// A run that waits for its time or its next attempt is due at once.
+pub fn make_due(head: &RunHead, now: Timestamp) -> Result<EntryKind, Refused> {
+    match head.state_at(now) {
+        RunState::Scheduled | RunState::Retryable => Ok(EntryKind::MadeDue { instead_of: head.scheduled_at }),
+        state => {
+            let is_due = state == RunState::Available;
+            let change = if is_due { "made due: it is due already and waits to begin" } else { "made due" };
+            Err(Refused { run: head.id, state, change })
+        }
+    }
+}
+
 /// Takes an entry of the journal in.
 pub fn apply(head: &mut RunHead, entry: &Entry) {
     match &entry.kind {
@@ -216,6 +228,10 @@ pub fn apply(head: &mut RunHead, entry: &Entry) {
             head.finished_at = None;
             head.cancel_reason = None;
             head.cancel_requested = false;
+        }
+        EntryKind::MadeDue { .. } => {
+            head.state = RunState::Available;
+            head.scheduled_at = entry.at;
         }
         EntryKind::Enqueued(_)
         | EntryKind::StepCompleted { .. }

@@ -218,6 +218,40 @@ fn dead_and_cancelled_runs_are_put_back_with_attempts_anew() {
 }
 
 #[test]
+fn a_waiting_run_is_made_due_and_keeps_what_it_had() {
+    let mut life = Life::new(3);
+    life.attempt(at(0), transient());
+    let before = life.head.clone();
+    assert_eq!((before.state, before.attempt), (RunState::Retryable, 1));
+    life.record(at(10), transition::make_due(&life.head, at(10)).expect("it waits"));
+    let expected = RunHead { state: RunState::Available, scheduled_at: at(10), ..before.clone() };
+    assert_eq!(life.head, expected);
+    assert_eq!(life.journal[3].kind, EntryKind::MadeDue { instead_of: before.scheduled_at });
+    let run = Run::fold(life.head.id, &life.journal).expect("folds");
+    assert_eq!(run.attempts[0].next_at, Some(at(10)), "what the attempt said of the next one is over");
+    // A clock that is set back does not take it back.
+    assert!(transition::claim(&life.head, Version::of(b""), None, at(5)).is_ok());
+    life.attempt(at(11), transient());
+    assert_eq!((life.head.state, life.head.attempt), (RunState::Retryable, 2));
+
+    let mut life = Life::expiring(1, at(500), Some(at(900)));
+    life.record(at(10), transition::make_due(&life.head, at(10)).expect("it is scheduled"));
+    assert_eq!((life.head.state, life.head.expires_at), (RunState::Available, Some(at(900))));
+}
+
+#[test]
+fn what_is_due_runs_or_has_ended_is_not_made_due() {
+    let mut life = Life::due_at(1, at(500));
+    let refused = transition::make_due(&life.head, at(500)).expect_err("it is due").to_string();
+    assert!(refused.contains("is available") && refused.contains("due already"), "{refused}");
+    life.claim(at(500));
+    let refused = transition::make_due(&life.head, at(501)).expect_err("it runs").to_string();
+    assert!(refused.ends_with("is running, so it can't be made due"), "{refused}");
+    life.finish(at(502), Outcome::Completed { output: None });
+    assert!(transition::make_due(&life.head, at(503)).is_err());
+}
+
+#[test]
 fn a_discarded_run_stays_on_record_as_cancelled() {
     let mut life = Life::new(1);
     assert!(transition::discard(&life.head, "x").is_err());
@@ -260,6 +294,7 @@ enum Step {
     Finish(u8),
     Cancel,
     Requeue,
+    MakeDue,
     Discard,
     Rescue,
 }
@@ -270,6 +305,7 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
         4 => (0u8..6).prop_map(Step::Finish),
         1 => Just(Step::Cancel),
         1 => Just(Step::Requeue),
+        1 => Just(Step::MakeDue),
         1 => Just(Step::Discard),
         1 => Just(Step::Rescue),
     ];
@@ -303,6 +339,7 @@ proptest! {
                 }
                 Step::Cancel => transition::cancel(&life.head, "why"),
                 Step::Requeue => transition::requeue(&life.head, max, now),
+                Step::MakeDue => transition::make_due(&life.head, now),
                 Step::Discard => transition::discard(&life.head, "why"),
                 Step::Rescue => {
                     transition::rescue(&life.head, now).map(|finished| EntryKind::Finished(Box::new(finished)))

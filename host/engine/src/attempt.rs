@@ -12,6 +12,7 @@ use jobmill_store::{Claimed, LeaseReference, RecordError, Store};
 
 use crate::mail_allowance::{MailAllowance, TooManyMails};
 use crate::patience::{is_passing, is_passing_for_record, patiently, pause};
+use crate::trial::TrialEffect;
 
 /// Why a step could not be begun or completed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +50,8 @@ pub struct AttemptContext {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     allowance: MailAllowance,
+    /// What a trial has come to so far; none in an attempt that is for real.
+    pub(crate) trial: Option<Vec<TrialEffect>>,
 }
 
 /// What an attempt leaves to be committed with its end.
@@ -92,6 +95,7 @@ impl AttemptContext {
             clock,
             entropy,
             allowance: MailAllowance::default(),
+            trial: None,
         }
     }
 
@@ -181,6 +185,9 @@ impl AttemptContext {
 
     /// Nothing is sent to this address any more: the mail server says that there is none. Durable when this returns.
     pub async fn suppress_bounced(&self, address: &str, reply: &str) -> Result<(), RecordError> {
+        if self.is_trial() {
+            return Ok(());
+        }
         let (reason, at) = (Some(reply.to_owned()), self.clock.now());
         // What a mail server was asked about is an address.
         let Ok(suppression) = Suppression::new(address, reason, SuppressionSource::Bounce, at) else { return Ok(()) };
@@ -268,7 +275,7 @@ impl AttemptContext {
         Remainder { entries: self.kept, log: self.log, log_dropped: self.log_dropped }
     }
 
-    fn keep(&mut self, kind: EntryKind) -> Result<(), RecordError> {
+    pub(crate) fn keep(&mut self, kind: EntryKind) -> Result<(), RecordError> {
         let entry = self.admit(kind)?;
         self.kept.push(entry.kind);
         Ok(())
@@ -277,6 +284,9 @@ impl AttemptContext {
     async fn record(&mut self, kind: EntryKind) -> Result<(), RecordError> {
         let entry = self.admit(kind)?;
         self.kept.push(entry.kind);
+        if self.is_trial() {
+            return Ok(());
+        }
         loop {
             let entries = std::mem::take(&mut self.kept);
             match self.store.record(self.lease(), entries.clone(), entry.at).await {
@@ -329,6 +339,7 @@ fn weight(kind: &EntryKind) -> usize {
         | EntryKind::OrderSettled { .. }
         | EntryKind::CancelRequested { .. }
         | EntryKind::Cancelled { .. }
-        | EntryKind::Requeued { .. } => 0,
+        | EntryKind::Requeued { .. }
+        | EntryKind::MadeDue { .. } => 0,
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use jobmill_core::cron::CronExpression;
-use jobmill_core::{Job, JobId, Timestamp, Version};
+use jobmill_core::job::JobVersion;
+use jobmill_core::{Descriptor, Job, JobId, Timestamp, Version};
 use jobmill_store::JobRules;
 
 use crate::runner::Runner;
@@ -18,8 +19,12 @@ pub struct LoadedJob {
     pub job: Job,
     /// The SHA-256 of the component.
     pub version: Version,
+    /// What it says of itself, as it said it.
+    pub descriptor: Descriptor,
     /// The interfaces it imports.
     pub imports: Vec<String>,
+    /// Bytes of the component.
+    pub size: u64,
     /// The file's name in the hopper.
     pub file: String,
     /// When it was loaded.
@@ -33,6 +38,20 @@ pub struct LoadedJob {
 }
 
 impl LoadedJob {
+    /// What is kept of it, when it begins to serve at `now`.
+    pub fn kept(&self, now: Timestamp) -> JobVersion {
+        JobVersion {
+            job: self.job.id.clone(),
+            version: self.version,
+            file: self.file.clone(),
+            descriptor: self.descriptor.clone(),
+            imports: self.imports.clone(),
+            size: self.size,
+            first_loaded_at: now,
+            last_loaded_at: now,
+        }
+    }
+
     /// Under which limits it runs.
     pub fn rules(&self) -> JobRules {
         JobRules {

@@ -11,9 +11,9 @@ use futures::future::BoxFuture;
 use jobmill_core::job::JobOverrides;
 use jobmill_core::mail::InDoubt;
 use jobmill_core::time::Sleep;
-use jobmill_core::{Clock, Entropy, JobId, RunId, Timestamp};
+use jobmill_core::{Clock, Entropy, JobId, RunId, Timestamp, limits};
 use jobmill_store::{Claimed, Hold, JobRules, LeaseReference, Retention, Rules, Store, StoreError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -114,6 +114,7 @@ impl Engine {
             in_doubt: settings.in_doubt,
             event_id_window: settings.event_id_window,
             queues: Arc::new(settings.queues.clone()),
+            trials: Arc::new(Semaphore::new(limits::TRIALS)),
         };
         let maintenance =
             Maintenance { store: Arc::clone(&store), clock: Arc::clone(&clock), retention: settings.retention };
@@ -122,9 +123,9 @@ impl Engine {
             settings.quiet,
             settings.overrides,
             loader,
+            Arc::clone(&store),
             Arc::clone(&clock),
-            Arc::clone(&catalog),
-            generation_sender,
+            (Arc::clone(&catalog), generation_sender),
         );
         let executor = Arc::new(Executor::new(store, clock, entropy).announcing(Arc::new(handle.clone())));
         let engine = Self {

@@ -181,7 +181,7 @@ fn is_to_be_cancelled(head: &RunHead, lease: LeaseReference) -> bool {
     head.state == RunState::Running && head.lease == lease.token && head.cancel_requested
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a text")
 }

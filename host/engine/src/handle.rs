@@ -16,7 +16,7 @@ use jobmill_store::{
     BulkOutcome, Change, DeadFilter, Doubts, Forget, Forgotten, JobControl, MailInDoubt, Pause, Pruned, Query,
     QueueChange, QueueControl, Retention, RunFilter, RunRecord, Store, StoreError, Suppressed,
 };
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, SharedCatalog};
@@ -57,12 +57,19 @@ pub struct Handle {
     pub(crate) in_doubt: InDoubt,
     pub(crate) event_id_window: Duration,
     pub(crate) queues: Arc<BTreeMap<String, u32>>,
+    /// One permit for each trial.
+    pub(crate) trials: Arc<Semaphore>,
 }
 
 impl Handle {
     /// The current time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Ends when `span` of the engine's time is over.
+    pub async fn sleep(&self, span: Duration) {
+        self.clock.sleep(span).await;
     }
 
     /// Questions to the store.
@@ -118,21 +125,23 @@ impl Handle {
         Ok(stopped.map_or(head, |record| record.run.head))
     }
 
-    /// Puts a dead or cancelled run back; attempts start anew. Where mails in doubt are parked, a run that has any needs a
-    /// choice.
+    /// Puts a dead or cancelled run back, whose attempts start anew, and makes one due that waits for its time or its next
+    /// attempt. Where mails in doubt are parked, a run that has any needs a choice.
     pub async fn retry(&self, run: RunId, choice: Option<InDoubtChoice>) -> Result<RunHead, ChangeError> {
-        let record = self.store.run(run).await?.ok_or(ChangeError::UnknownRun(run))?;
-        let can_be_put_back = matches!(record.run.head.state, RunState::Dead | RunState::Cancelled);
-        if self.doubts(choice) == Doubts::Refuse && can_be_put_back {
+        let head = self.store.heads(&[run]).await?.pop().ok_or(ChangeError::UnknownRun(run))?;
+        let now = self.clock.now();
+        let is_ready = matches!(head.state_at(now), RunState::Available | RunState::Running | RunState::Completed);
+        if self.doubts(choice) == Doubts::Refuse && !is_ready {
             let mails = self.store.mails_in_doubt(run).await?;
             if !mails.is_empty() {
                 return Err(MailInDoubt { run, mails }.into());
             }
         }
+        if !head.state.is_final() {
+            return changed(run, self.store.make_due(run, choice, now).await?);
+        }
         let catalog = self.catalog.load();
-        let max_attempts =
-            catalog.serving(&record.run.head.job).map_or(record.run.head.max_attempts, |it| it.job.max_attempts());
-        let now = self.clock.now();
+        let max_attempts = catalog.serving(&head.job).map_or(head.max_attempts, |it| it.job.max_attempts());
         changed(run, self.store.requeue(run, max_attempts, now, choice, now).await?)
     }
 

@@ -1,5 +1,5 @@
 //! The watched directory of compiled jobs: notices files, waits until they are quiet, loads them, and updates the
-//! catalog. It compiles nothing itself; the loader does. A rescan is the truth, file events only hasten it.
+//! catalog and the record of what served. It compiles nothing itself; the loader does. A rescan is the truth, file events only hasten it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,6 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use futures::future::join_all;
 use jobmill_core::job::JobOverrides;
 use jobmill_core::{Clock, Job, JobId, Timestamp, Version, limits};
+use jobmill_store::Store;
 use notify::{EventKind, Watcher as _};
 use rustix::fs::{Mode, OFlags};
 use tokio::sync::{mpsc, watch};
@@ -63,10 +64,13 @@ pub(crate) struct Hopper {
     quiet: Duration,
     overrides: BTreeMap<JobId, JobOverrides>,
     loader: Arc<dyn Loader>,
+    store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     catalog: SharedCatalog,
     generation: watch::Sender<u64>,
     files: BTreeMap<String, Watched>,
+    /// What serves as the store knows it: the version of each job, and its file.
+    kept: BTreeMap<JobId, (Version, String)>,
     unreadable: bool,
 }
 
@@ -76,12 +80,23 @@ impl Hopper {
         quiet: Duration,
         overrides: BTreeMap<JobId, JobOverrides>,
         loader: Arc<dyn Loader>,
+        store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        catalog: SharedCatalog,
-        generation: watch::Sender<u64>,
+        (catalog, generation): (SharedCatalog, watch::Sender<u64>),
     ) -> Self {
-        let files = BTreeMap::new();
-        Self { directory, quiet, overrides, loader, clock, catalog, generation, files, unreadable: false }
+        Self {
+            directory,
+            quiet,
+            overrides,
+            loader,
+            store,
+            clock,
+            catalog,
+            generation,
+            files: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            unreadable: false,
+        }
     }
 
     /// Loads what is there, also what was put there just now: work that comes in before would find no job. A directory that
@@ -170,6 +185,28 @@ impl Hopper {
             let generation = next.generation;
             self.catalog.store(Arc::new(next));
             self.generation.send_replace(generation);
+            self.keep_versions().await;
+        }
+    }
+
+    /// Has the store keep each version that has begun to serve. It serves whether that can be done or not; what could not
+    /// be kept is tried again with the next change.
+    async fn keep_versions(&mut self) {
+        let (catalog, now) = (self.catalog.load_full(), self.clock.now());
+        let serves = |job: &JobId, (version, file): &(Version, String)| {
+            catalog.serving(job).is_some_and(|loaded| (loaded.version, &loaded.file) == (*version, file))
+        };
+        self.kept.retain(|job, kept| serves(job, kept));
+        let begun: Vec<_> = catalog.all_serving().filter(|loaded| !self.kept.contains_key(&loaded.job.id)).collect();
+        let answers = join_all(begun.iter().map(|loaded| self.store.put_version(loaded.kept(now)))).await;
+        for (loaded, answer) in begun.into_iter().zip(answers) {
+            let LoadedJob { job, version, file, .. } = &**loaded;
+            match answer {
+                Ok(()) => _ = self.kept.insert(job.id.clone(), (*version, file.clone())),
+                Err(error) => {
+                    tracing::warn!(job = %job.id, %version, %error, "the version serves, but is not on record");
+                }
+            }
         }
     }
 
@@ -228,15 +265,19 @@ impl Hopper {
     }
 
     async fn make_job(&self, name: &str, version: Version, bytes: Vec<u8>) -> Result<LoadedJob, String> {
+        let size = bytes.len() as u64;
         let loaded = self.loader.load(bytes).await.map_err(|error| error.to_string())?;
         let overrides = loaded.descriptor.id.parse().ok().and_then(|id: JobId| self.overrides.get(&id));
-        let job = Job::new(loaded.descriptor, &overrides.cloned().unwrap_or_default()).map_err(|e| e.to_string())?;
+        let job =
+            Job::new(loaded.descriptor.clone(), &overrides.cloned().unwrap_or_default()).map_err(|e| e.to_string())?;
         let schema = job.payload_schema.as_ref().map(PayloadSchema::compile).transpose()?;
         let crons = crons_of(&job, schema.as_ref())?;
         Ok(LoadedJob {
             job,
             version,
+            descriptor: loaded.descriptor,
             imports: loaded.imports,
+            size,
             file: name.to_owned(),
             loaded_at: self.clock.now(),
             schema,

@@ -3,6 +3,7 @@
 
 pub mod announcements;
 mod attempt;
+mod audit;
 pub mod catalog;
 mod changes;
 mod deliveries;
@@ -13,6 +14,7 @@ mod hopper;
 pub mod intake;
 mod mail_allowance;
 pub mod maintenance;
+mod notices;
 mod patience;
 mod queues;
 mod release;
@@ -21,6 +23,7 @@ pub mod scheduler;
 mod schedules;
 pub mod schema;
 pub mod timetable;
+mod trial;
 mod waiting;
 
 pub use attempt::{AttemptContext, Remainder, StepError};
@@ -31,8 +34,10 @@ pub use handle::{ChangeError, Handle, RerunError};
 pub use intake::{Accepted, EnqueueError, EnqueueRequest, EventRequest};
 pub use jobmill_store::RecordError;
 pub use mail_allowance::{MailAllowance, MailBudgets, TooManyMails};
+pub use notices::Notifier;
 pub use release::{MailOutlet, ReleaseError};
 pub use runner::{LoadError, Loaded, Loader, Runner, Stop};
 pub use schedules::ScheduleListing;
 pub use schema::{PayloadProblem, PayloadSchema};
+pub use trial::{DoneBefore, Trial, TrialEffect, TrialError};
 pub use waiting::WaitingFor;

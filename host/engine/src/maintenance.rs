@@ -1,5 +1,5 @@
-//! What is done to the store from time to time: final runs whose time is over are taken out, and mails
-//! out of the e-mail log.
+//! What is done to the store from time to time: final runs whose time is over are taken out, mails
+//! out of the e-mail log, and entries out of the audit list.
 //! It gives no space back on the disk; the store does that by itself, as less and less of its oldest records counts.
 
 use std::sync::Arc;
@@ -30,9 +30,9 @@ impl Maintenance {
             // Begun before the round: from start to start, however long one takes.
             let pause = self.clock.sleep(PAUSE);
             match prune(&*self.store, self.retention, self.clock.now()).await {
-                Ok(Pruned { runs: 0, events: 0, mails: 0, deliveries: 0, .. }) => {}
-                Ok(Pruned { runs, events, mails, deliveries, .. }) => {
-                    tracing::info!(runs, events, mails, deliveries, "pruned what was kept long enough");
+                Ok(Pruned { runs: 0, events: 0, mails: 0, deliveries: 0, audit: 0, .. }) => {}
+                Ok(Pruned { runs, events, mails, deliveries, audit, .. }) => {
+                    tracing::info!(runs, events, mails, deliveries, audit, "pruned what was kept long enough");
                 }
                 Err(error) if is_passing(&error) => tracing::debug!(%error, "not pruned this time"),
                 Err(error) => {
@@ -49,11 +49,12 @@ impl Maintenance {
 pub async fn prune(store: &dyn Store, retention: Retention, now: Timestamp) -> Result<Pruned, StoreError> {
     let mut all = Pruned::default();
     loop {
-        let Pruned { runs, events, mails, deliveries, more } = store.prune(retention, now).await?;
+        let Pruned { runs, events, mails, deliveries, audit, more } = store.prune(retention, now).await?;
         all.runs += runs;
         all.events += events;
         all.mails += mails;
         all.deliveries += deliveries;
+        all.audit += audit;
         if !more {
             return Ok(all);
         }

@@ -43,7 +43,8 @@ pub struct Stop {
 /// Runs attempts of one component version.
 #[async_trait]
 pub trait Runner: Send + Sync {
-    /// One attempt, at most `timeout` long. Gives the context back with whatever the attempt left in it.
+    /// One attempt, at most `timeout` long. Gives the context back with whatever the attempt left in it. Where the context says
+    /// that this is a trial, effects are rehearsed on it and not carried out.
     async fn run(&self, context: AttemptContext, timeout: std::time::Duration, stop: Stop)
     -> (Outcome, AttemptContext);
 }

@@ -94,9 +94,9 @@ pub(crate) fn cache(directory: &Path) -> Result<Cache, RuntimeError> {
     Cache::new(settings).map_err(|error| unusable(format!("{error:#}")))
 }
 
-/// A pool with room for every attempt and every describe, so that none ever finds it empty.
+/// A pool with room for every attempt, every trial and every describe, so that none ever finds it empty.
 fn pool(concurrency: usize) -> PoolingAllocationConfig {
-    let slots = u32::try_from(concurrency.saturating_add(LOADING)).unwrap_or(u32::MAX);
+    let slots = u32::try_from(concurrency.saturating_add(limits::TRIALS + LOADING)).unwrap_or(u32::MAX);
     let instances = u32::try_from(limits::INSTANCES).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)

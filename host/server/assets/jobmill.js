@@ -26,16 +26,20 @@ const nextTheme = () => {
 let ahead = 0;
 const setClock = ({ dataset }) => { ahead = (Date.parse(dataset.now) || Date.now()) - Date.now(); };
 const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+// A click on any of them has all told exactly, and the next one as before.
+let isExact = false;
 const relative = /^\s*(just now|now|in \d+ (s|min|h|d)|\d+ (s|min|h|d) ago)\s*$/;
 const tick = () => {
   for (const time of all("time[datetime]")) {
     // A time that is told in another way stays as it is.
-    if (!relative.test(time.textContent)) continue;
+    if (!time.isRelative && !relative.test(time.textContent)) continue;
+    time.isRelative = true;
+    time.title = `${time.dateTime}, here ${new Date(time.dateTime).toLocaleString()}`;
     const past = Date.now() + ahead - Date.parse(time.dateTime);
     const seconds = Math.floor(Math.abs(past) / 1000);
     const unit = units.find(([size]) => seconds >= size);
     const span = unit && `${Math.floor(seconds / unit[0])} ${unit[1]}`;
-    const words = past < 0 ? (span ? `in ${span}` : "now") : span ? `${span} ago` : "just now";
+    const words = isExact ? time.dateTime : past < 0 ? (span ? `in ${span}` : "now") : span ? `${span} ago` : "just now";
     if (time.textContent !== words) time.textContent = words;
   }
 };
@@ -80,7 +84,10 @@ const dress = () => {
     const isButton = node.matches("button");
     const button = isButton ? node : make("button", { type: "button", className: "copy", ariaLabel: "Copy to the clipboard" });
     button.onclick = async () => {
-      await navigator.clipboard.writeText(node.dataset.copy || node.sent);
+      try { await navigator.clipboard.writeText(node.dataset.copy || node.sent); } catch {
+        // Over plain HTTP from elsewhere browsers let no script copy: it is selected, for the reader to.
+        return getSelection().selectAllChildren(node);
+      }
       button.classList.add("done");
       setTimeout(() => button.classList.remove("done"), 1500);
     };
@@ -144,10 +151,10 @@ const show = (page) => {
 
 // Live: a message says that something changed, and the page is asked for again, at most once a second
 
-let source, toggle, isPaused = false, isAsking = false, isStale = false;
+let source, toggle, isPaused = false, isAsking = false, isStale = false, isBusy = false, isOut = false;
 const say = () => {
   const isOpen = source?.readyState === 1;
-  toggle.textContent = isPaused ? "paused" : isOpen ? "live" : "waiting";
+  toggle.textContent = isOut ? "signed out" : isPaused ? "paused" : isOpen ? "live" : "waiting";
   toggle.ariaPressed = isPaused;
   toggle.classList.toggle("lost", !isPaused && !isOpen);
 };
@@ -158,23 +165,26 @@ const ask = async () => {
   isStale = false;
   try {
     // A page that leads elsewhere, such as to the sign-in, is for the reader to go to.
-    const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error" });
+    const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "manual" });
+    if (answer.type === "opaqueredirect" || answer.status === 401) { isOut = true; return hush(); }
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (answer.ok && !isPaused && "live" in page.body.dataset) show(page);
   } catch { /* the stream tells when the server is there again */ }
-  setTimeout(() => { isAsking = false; if (isStale) ask(); }, 1000);
+  // More happens than can be read: a look a second will do.
+  setTimeout(() => { isAsking = isBusy = false; if (isStale) ask(); }, isBusy ? 1000 : 300);
 };
 const listen = () => {
-  if (source || isPaused || document.hidden) return;
+  if (source || isPaused || isOut || document.hidden) return;
   const stream = source = new EventSource("/api/v1/stream");
   const run = location.pathname.match(/^\/runs\/(run_\w+)/)?.[1] ?? "";
   // The page is as old as its load, so what happened since is looked at once.
   stream.onopen = () => { say(); ask(); };
   stream.addEventListener("run", ({ data }) => { if (data.includes(run)) ask(); });
-  for (const name of ["missed", "catalog"]) stream.addEventListener(name, ask);
+  stream.addEventListener("catalog", ask);
+  stream.addEventListener("missed", () => { isBusy = true; ask(); });
   stream.onerror = () => {
     // One that was refused is not tried again by itself.
-    if (stream.readyState === 2 && source === stream) { source = null; setTimeout(listen, 5000); }
+    if (stream.readyState === 2 && source === stream) { source = null; setTimeout(listen, 5000); ask(); }
     say();
   };
   say();
@@ -207,6 +217,10 @@ const help = () => {
   }
   if (dialog.open) dialog.close(); else dialog.showModal();
 };
+const act = (key) => {
+  const node = document.querySelector(`main [data-key=${key}]`);
+  if (node && (!node.dataset.ask || confirm(node.dataset.ask))) (node.querySelector(".copy") ?? node).click();
+};
 const keys = {
   g: ["then o j r d q s m e w y: the pages, in their order", () => { isGoing = true; }],
   "/": ["to the filters", () => document.querySelector("main .filters :is(input:not([type=hidden]), select)")?.focus()],
@@ -214,16 +228,24 @@ const keys = {
   k: ["row before", () => move(-1)],
   Enter: ["open the row", () => { const row = rows()[chosen]; row?.querySelector(`a[href*="${row.dataset.run ?? "/"}"]`)?.click(); }],
   x: ["select the row", () => rows()[chosen]?.querySelector("input[type=checkbox]")?.click()],
+  r: ["retry the run now, on its page", () => act("r")],
+  e: ["edit the run's payload and rerun it, on its page", () => act("e")],
+  c: ["cancel the run, on its page, once that is confirmed", () => act("c")],
+  y: ["copy the run's id, on its page", () => act("y")],
+  "[": ["the job's run before, on a run's page", () => document.querySelector("main a[rel=prev]")?.click()],
+  "]": ["the job's run after, on a run's page", () => document.querySelector("main a[rel=next]")?.click()],
   " ": ["pause what is live, and go on", () => toggle && pause()],
   t: ["theme: the system's, light, dark", nextTheme],
   "?": ["these keys", help],
 };
 const press = (event) => {
   const { target, key } = event;
-  if (event.ctrlKey || event.metaKey || event.altKey || target.matches("input:not([type=checkbox]), select, textarea")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || target.matches("input:not([type=checkbox]), select, textarea")) return;
   // What has the focus keeps its own keys.
   if ((key === " " || key === "Enter") && target !== document.body) return;
   if (dialog?.open && key !== "?") return;
+  // A key that is held moves on, and does nothing twice.
+  if (event.repeat && !"jk".includes(key)) return;
   const place = isGoing && places[key];
   isGoing = false;
   if (place) location.href = place;
@@ -239,9 +261,15 @@ document.addEventListener("DOMContentLoaded", () => {
   setInterval(tick, 1000);
   document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest" });
   document.addEventListener("keydown", press);
+  document.addEventListener("click", ({ target }) => {
+    const time = target.closest("time");
+    if (time?.isRelative && !time.closest("a, button")) { isExact = !isExact; tick(); }
+  });
   document.addEventListener("input", ({ target }) => { (target.form ?? target).touched = true; });
   who?.append(button("theme", "The system's, light, dark: t", nextTheme), button("keys", "What keys do: ?", help));
-  if (!who || !("live" in document.body.dataset)) return;
+  // What answers a form, or says that nothing is here, has no newer version at its address.
+  const { responseStatus } = performance.getEntriesByType("navigation")[0] ?? {};
+  if (!who || !("live" in document.body.dataset) || (responseStatus || 200) !== 200) return;
   toggle = button("", "Pause what is live, and go on: space", pause);
   toggle.className = "live";
   who.prepend(toggle);

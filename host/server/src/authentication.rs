@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
@@ -13,6 +14,7 @@ use jobmill_core::token::{Scope, SecretDigest, Token};
 use jobmill_core::{Timestamp, TokenId};
 use jobmill_engine::Handle;
 
+use crate::Context;
 use crate::error::{Code, Problem};
 use crate::keyring::{Found, Keyring, Spent};
 use crate::routes::{Rule, Rules};
@@ -52,6 +54,19 @@ impl Caller {
     /// The session that it is signed in by; none where the request carried the token itself.
     pub(crate) fn session(&self) -> Option<SessionKey> {
         self.session
+    }
+
+    /// How much longer it may look without being asked again who it is; none when it may not any more.
+    pub(crate) async fn left(&self, context: &Context) -> Option<Duration> {
+        let (keyring, now) = (&context.keyring, context.handle.now());
+        let Some(token) = self.token.as_deref() else {
+            // Without any token everybody may. One that can't be asked for lets nobody look.
+            return keyring.is_closed().await.is_ok_and(|is_closed| !is_closed).then_some(Duration::MAX);
+        };
+        let found = keyring.valid(token.id, now).await.ok().flatten()?;
+        let of_token = found.token.expires_at.map_or(Duration::MAX, |at| at.since(now));
+        let of_session = self.session.map_or(Some(Duration::MAX), |key| context.sessions.left(key, now))?;
+        Some(of_token.min(of_session))
     }
 
     /// Whether it may do what a scope allows. Without tokens everybody may.

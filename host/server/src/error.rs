@@ -6,7 +6,7 @@ use std::any::Any;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jobmill_engine::{ChangeError, EnqueueError, PayloadProblem, ReleaseError, RerunError};
+use jobmill_engine::{ChangeError, EnqueueError, PayloadProblem, ReleaseError, RerunError, TrialError};
 use jobmill_store::{NotReleased, StoreError};
 use serde::Serialize;
 
@@ -25,6 +25,7 @@ pub(crate) enum Code {
     InvalidAddress,
     InvalidMember,
     InvalidParameter,
+    JobNotLoaded,
     MailInDoubt,
     MailUnbuildable,
     MalformedJson,
@@ -46,6 +47,7 @@ pub(crate) enum Code {
     TokenRequired,
     TooManyStreams,
     TooManyTokens,
+    TooManyTrials,
     TooManyWaiting,
     UnknownAttachment,
     UnknownDelivery,
@@ -66,6 +68,11 @@ pub(crate) enum Code {
 }
 
 impl Code {
+    /// The stable name.
+    pub(crate) fn as_str(self) -> &'static str {
+        self.row().0
+    }
+
     /// The table: the stable name, the status, the title.
     fn row(self) -> (&'static str, StatusCode, &'static str) {
         match self {
@@ -81,6 +88,7 @@ impl Code {
             Self::InvalidAddress => ("invalid-address", StatusCode::BAD_REQUEST, "Invalid address"),
             Self::InvalidMember => ("invalid-member", StatusCode::BAD_REQUEST, "Invalid member"),
             Self::InvalidParameter => ("invalid-parameter", StatusCode::BAD_REQUEST, "Invalid parameter"),
+            Self::JobNotLoaded => ("job-not-loaded", StatusCode::CONFLICT, "Job not loaded"),
             Self::MailInDoubt => ("mail-in-doubt", StatusCode::CONFLICT, "Mail in doubt"),
             Self::MailUnbuildable => ("mail-unbuildable", StatusCode::INTERNAL_SERVER_ERROR, "Mail can't be built"),
             Self::MalformedJson => ("malformed-json", StatusCode::BAD_REQUEST, "Malformed JSON"),
@@ -102,6 +110,7 @@ impl Code {
             Self::TokenRequired => ("token-required", StatusCode::UNAUTHORIZED, "Token required"),
             Self::TooManyStreams => ("too-many-streams", StatusCode::SERVICE_UNAVAILABLE, "Too many streams"),
             Self::TooManyTokens => ("too-many-tokens", StatusCode::CONFLICT, "Too many tokens"),
+            Self::TooManyTrials => ("too-many-trials", StatusCode::TOO_MANY_REQUESTS, "Too many trials"),
             Self::TooManyWaiting => ("too-many-waiting", StatusCode::TOO_MANY_REQUESTS, "Too many runs wait"),
             Self::UnknownAttachment => ("unknown-attachment", StatusCode::NOT_FOUND, "Unknown attachment"),
             Self::UnknownDelivery => ("unknown-delivery", StatusCode::NOT_FOUND, "Unknown delivery"),
@@ -129,8 +138,8 @@ impl Code {
         match self {
             // The first catalog is being built.
             Self::NotReady => Some(1),
-            // A restart is under way.
-            Self::StoreUnavailable => Some(5),
+            // A restart is under way; or trials are, which mostly take less.
+            Self::StoreUnavailable | Self::TooManyTrials => Some(5),
             // Somebody has to stop looking first, or some of what waits has to begin.
             Self::TooManyStreams | Self::TooManyWaiting => Some(10),
             _ => None,
@@ -327,6 +336,19 @@ impl From<RerunError> for Problem {
             RerunError::Change(error) => error.into(),
             RerunError::Enqueue(error) => error.into(),
         }
+    }
+}
+
+impl From<TrialError> for Problem {
+    fn from(error: TrialError) -> Self {
+        let code = match error {
+            TrialError::UnknownRun(_) => Code::UnknownRun,
+            TrialError::NotLoaded(_) => Code::JobNotLoaded,
+            TrialError::Busy => Code::TooManyTrials,
+            TrialError::Stopping => Code::NotReady,
+            TrialError::Store(error) => return error.into(),
+        };
+        Self::new(code, error.to_string())
     }
 }
 

@@ -11,6 +11,7 @@ use jobmill_core::{Timestamp, TokenId};
 use jobmill_engine::Handle;
 use jobmill_store::StoreError;
 use subtle::{Choice, ConstantTimeEq as _};
+use tokio::sync::watch;
 
 use crate::settings::ServerSettings;
 
@@ -32,6 +33,8 @@ pub(crate) struct Keyring {
     settings: Arc<ServerSettings>,
     /// Of tokens that exist, so it grows no larger than their list.
     uses: Mutex<HashMap<TokenId, Use>>,
+    /// Tells whoever was let in for longer than one request.
+    changes: watch::Sender<()>,
 }
 
 /// How a token was used since the server started.
@@ -54,7 +57,17 @@ pub(crate) enum Spent {
 impl Keyring {
     /// The tokens that the settings and the store name.
     pub(crate) fn new(handle: Handle, settings: Arc<ServerSettings>) -> Self {
-        Self { handle, settings, uses: Mutex::default() }
+        Self { handle, settings, uses: Mutex::default(), changes: watch::Sender::default() }
+    }
+
+    /// Says that a token was made or revoked.
+    pub(crate) fn changed(&self) {
+        self.changes.send_replace(());
+    }
+
+    /// Hears of every token that is made or revoked from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// Whether any token exists. From then on nothing opens without one, even if it is revoked.

@@ -3,6 +3,7 @@
 
 mod action;
 mod api;
+mod audit;
 mod authentication;
 mod body;
 mod error;
@@ -23,8 +24,10 @@ mod write_timeout;
 pub use action::Action;
 pub use api::{SettingsView, openapi_document};
 pub use listener::serve;
-pub use routes::{Route, Rule};
-pub use settings::{Alarm, Alarms, DevelopmentFaults, FaultKind, RawMail, ServerSettings, StoreBytes, StorePlace};
+pub use routes::{Audit, Route, Rule};
+pub use settings::{
+    Alarm, Alarms, DevelopmentFaults, FaultKind, MailRoute, OnDuty, RawMail, ServerSettings, StoreBytes, StorePlace,
+};
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -43,7 +46,7 @@ use crate::authentication::Doors;
 use crate::error::{Code, Problem};
 use crate::keyring::Keyring;
 use crate::origin::{AllowedHosts, Guard};
-use crate::pages::FormKeys;
+use crate::pages::{FormKeys, Requeues};
 use crate::routes::{Built, Routes, Rules};
 use crate::sessions::Sessions;
 use crate::webhooks::Refusals;
@@ -58,6 +61,7 @@ pub(crate) struct Context {
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) form_keys: Arc<FormKeys>,
     pub(crate) feed: Arc<Feed>,
+    pub(crate) requeues: Arc<Requeues>,
     pub(crate) started_at: Timestamp,
 }
 
@@ -70,7 +74,8 @@ impl Context {
         let form_keys = Arc::new(FormKeys::new(secret.as_str().to_owned()));
         let feed = Arc::new(Feed::default());
         let sessions = Arc::new(Sessions::default());
-        Self { started_at: handle.now(), handle, settings, keyring, sessions, refusals, form_keys, feed }
+        let requeues = Arc::new(Requeues::default());
+        Self { started_at: handle.now(), handle, settings, keyring, sessions, refusals, form_keys, feed, requeues }
     }
 }
 
@@ -109,6 +114,8 @@ fn router_for(context: Context, hosts: AllowedHosts) -> Router {
             let detail = format!("{} is not something that this path does", request.method());
             Problem::new(Code::MethodNotAllowed, detail)
         })
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(middleware::from_fn_with_state(doors.clone(), audit::keep))
         .layer(middleware::from_fn_with_state(doors, authentication::authenticate))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(middleware::from_fn_with_state(guard, origin::guard))

@@ -58,6 +58,19 @@ pub struct Route {
     pub rule: Rule,
     /// What it does for an operator; none of a route that only shows something, or that programs use.
     pub action: Option<Action>,
+    /// When the action is put on record.
+    pub audit: Audit,
+}
+
+/// When what a route does is put on record in the audit list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audit {
+    /// Never: it shows something, or it is for programs that bring work in.
+    Never,
+    /// Before its handler begins.
+    AtTheDoor,
+    /// Once its handler knows that it is to be done: the same route also tells what would be done.
+    ByTheHandler,
 }
 
 /// Routes with their rules, and what describes them.
@@ -126,15 +139,28 @@ impl Routes {
         rule: Rule,
         handler: H,
     ) -> Self {
-        self.table.push(Route { method, path, rule, action: None });
+        self.table.push(Route { method, path, rule, action: None, audit: Audit::Never });
         self.router = self.router.route(path, on(filter, handler));
         self
     }
 
     /// Says what the route that was added last does for an operator.
-    pub(crate) fn does(mut self, action: Action) -> Self {
+    pub(crate) fn does(self, action: Action) -> Self {
+        self.acts(action, Audit::AtTheDoor)
+    }
+
+    /// The same of a route that, asked otherwise, only tells what it would do: its handler says when it does it.
+    pub(crate) fn may_do(self, action: Action) -> Self {
+        self.acts(action, Audit::ByTheHandler)
+    }
+
+    fn acts(mut self, action: Action, audit: Audit) -> Self {
         if let Some(route) = self.table.last_mut() {
             route.action = Some(action);
+            // Whoever may only bring work in is no operator, and what comes in so is on record by itself.
+            if route.rule == Rule::OPERATE && route.method != Method::GET {
+                route.audit = audit;
+            }
         }
         self
     }
@@ -159,24 +185,29 @@ impl Routes {
     }
 }
 
-/// The rule of each route, for whoever serves them.
+/// Each route with its rule, for whoever serves them.
 #[derive(Debug, Default)]
-pub(crate) struct Rules(HashMap<&'static str, Vec<(Method, Rule)>>);
+pub(crate) struct Rules(HashMap<&'static str, Vec<Route>>);
 
 impl Rules {
-    /// The rules of a table.
+    /// Those of a table.
     pub(crate) fn of(table: &[Route]) -> Self {
         let mut rules: HashMap<_, Vec<_>> = HashMap::new();
         for route in table {
-            rules.entry(route.path).or_default().push((route.method.clone(), route.rule));
+            rules.entry(route.path).or_default().push(route.clone());
         }
         Self(rules)
     }
 
     /// The rule of a path as it was matched; none where the path has no such method.
     pub(crate) fn rule(&self, method: &Method, path: &str) -> Option<Rule> {
+        self.route(method, path).map(|route| route.rule)
+    }
+
+    /// The route of a path as it was matched; none where the path has no such method.
+    pub(crate) fn route(&self, method: &Method, path: &str) -> Option<&Route> {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
-        self.0.get(path)?.iter().find(|(known, _)| known == method).map(|(_, rule)| *rule)
+        self.0.get(path)?.iter().find(|route| route.method == *method)
     }
 }
 

@@ -11,6 +11,7 @@ use jobmill_core::token::Secret;
 use jobmill_core::{Timestamp, TokenId};
 use jobmill_store::StoreError;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
 
 use crate::keyring::{Found, Keyring};
 
@@ -32,6 +33,8 @@ const TRIES: RateLimit = RateLimit { limit: 30, period: Duration::from_mins(1), 
 pub(crate) struct Sessions {
     kept: Mutex<HashMap<SessionKey, Session>>,
     tries: Mutex<FullAt>,
+    /// Tells whoever was let in for longer than one request.
+    ends: watch::Sender<()>,
 }
 
 /// What a session is known by: the SHA-256 of its cookie, so that nobody who reads the memory can use it.
@@ -69,6 +72,7 @@ impl Sessions {
         if kept.len() >= SESSIONS {
             let stalest = kept.iter().min_by_key(|(_, session)| session.used_at).map(|(key, _)| *key);
             stalest.map(|key| kept.remove(&key));
+            self.ends.send_replace(());
         }
         kept.insert(SessionKey::of(cookie), Session { token, began_at: now, used_at: now });
         Ok(value)
@@ -106,6 +110,18 @@ impl Sessions {
     /// Ends a session at once.
     pub(crate) fn end(&self, key: SessionKey) {
         self.kept().remove(&key);
+        self.ends.send_replace(());
+    }
+
+    /// How much longer a session lasts at most; none when it is over.
+    pub(crate) fn left(&self, key: SessionKey, now: Timestamp) -> Option<Duration> {
+        let session = self.kept().get(&key).copied().filter(|session| !session.is_over(now))?;
+        Some(session.began_at.after(LASTS).since(now))
+    }
+
+    /// Hears of every session that is ended from now on.
+    pub(crate) fn ends(&self) -> watch::Receiver<()> {
+        self.ends.subscribe()
     }
 
     /// Ends the session whose cookie was sent.

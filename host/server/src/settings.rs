@@ -50,6 +50,17 @@ pub trait DevelopmentFaults: Send + Sync {
     fn fail_orders(&self, count: u32, kind: FaultKind);
 }
 
+/// Who is told of dead runs, for people.
+#[derive(Debug, Clone, Default)]
+pub struct OnDuty {
+    /// Whoever is told: addresses, and the webhook without its path.
+    pub receivers: Vec<String>,
+    /// Whoever is named to get mail, and gets none because mail is captured.
+    pub unreached: Vec<String>,
+    /// Dead runs of one group within `limits::SPIKE_WINDOW` that are a spike.
+    pub spike: usize,
+}
+
 /// How many bytes of the disk the store takes; none where that can't be told. It may wait for the disk.
 pub type StoreBytes = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
@@ -62,11 +73,22 @@ pub struct StorePlace {
     pub bytes: StoreBytes,
 }
 
+/// What becomes of the mails that jobs send, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MailRoute {
+    /// They are kept here and sent to nobody.
+    Captured,
+    /// They are handed to the mail server of this address.
+    Server(String),
+}
+
 /// What the server needs beside the engine's `Handle`.
 #[derive(Clone)]
 pub struct ServerSettings {
     /// Serves `GET /api/v1/mail/{id}/raw`.
     pub raw_mail: RawMail,
+    /// Shown on the system's page.
+    pub mail_route: MailRoute,
     /// Serves `POST /api/v1/mail/{id}/release`; none where the configuration lets no captured mail leave.
     pub mail_outlet: Option<Arc<dyn MailOutlet>>,
     /// Shown in `GET /api/v1/stats` and on top of the pages.
@@ -77,6 +99,8 @@ pub struct ServerSettings {
     pub tokens: Vec<Token>,
     /// Webhooks of the configuration, each under another name.
     pub webhooks: Vec<Endpoint>,
+    /// Shown on the system's page.
+    pub on_duty: OnDuty,
     /// Shown on the system's page; none where the store lies in no directory.
     pub store_place: Option<StorePlace>,
 }

@@ -226,7 +226,8 @@ impl Committer {
         });
         self.write().index.locked.clear();
         self.answer(answers, &applied);
-        let is_controlled = records.iter().any(|record| matches!(record, Record::Control(_)));
+        let is_controlled =
+            records.iter().any(|it| matches!(it, Record::Control(control) if control.may_let_runs_begin()));
         if let Ok(changes) = applied {
             // Nobody may be listening.
             if !changes.is_empty() {

@@ -12,6 +12,7 @@
 
 pub mod activity;
 pub mod attempts;
+pub mod audits;
 pub mod breakers;
 pub mod claims;
 pub mod controls;
@@ -28,13 +29,16 @@ pub mod law;
 pub mod limits;
 pub mod lists;
 pub mod mails;
+pub mod notices;
 pub mod operations;
 mod play;
+pub mod retries;
 pub mod schedules;
 mod subject;
 pub mod suppressions;
 pub mod tellings;
 pub mod tokens;
+pub mod versions;
 pub mod waiting;
 
 pub use law::{Observed, check, observe};
@@ -115,6 +119,30 @@ macro_rules! conformance {
                 concurrent_uses_and_a_revocation_are_all_told
                 tokens_go_along_to_another_store
             }
+            notices {
+                a_group_s_pulse_tells_of_its_last_ten_minutes
+                the_newest_notice_of_a_group_is_kept
+                a_notice_that_is_dropped_is_gone_for_good
+                notices_go_along_to_another_store
+            }
+            versions {
+                a_version_is_kept_from_its_first_load_on
+                the_last_loaded_comes_first_of_each_job
+                of_many_versions_the_newest_are_kept
+                of_long_versions_fewer_are_kept_and_always_the_newest
+                concurrent_loads_of_a_version_are_one
+                versions_survive_a_log_that_is_written_anew
+                versions_go_along_to_another_store
+            }
+            audits {
+                an_entry_is_told_as_it_ended_and_an_end_is_not_taken_back
+                pages_of_the_audit_list_have_no_gap_and_no_repeat
+                a_filter_names_entries_by_each_of_its_members
+                old_entries_are_pruned
+                the_oldest_entries_beyond_the_bound_go
+                entries_that_carry_an_address_are_forgotten
+                the_audit_list_goes_along_to_another_store
+            }
             claims {
                 claims_go_by_priority_then_due_time_then_id
                 a_claim_takes_no_more_than_there_is_room_for
@@ -156,9 +184,23 @@ macro_rules! conformance {
                 dead_runs_are_grouped_by_job_and_error
                 an_order_is_replaced_and_its_revision_rises
             }
+            retries {
+                it_is_due_and_keeps_what_it_had
+                it_stands_in_line_as_of_now
+                it_is_so_after_a_restart
+                what_is_due_or_runs_or_has_ended_is_refused
+                it_waits_for_whatever_holds_its_job_back
+                it_keeps_its_time_to_expire
+                a_debounced_one_takes_nothing_more_in
+                it_still_holds_its_unique_key
+                what_was_decided_about_its_mails_is_on_record
+                it_is_cancelled_and_counted_like_any_other
+            }
             lists {
                 pages_of_runs_have_no_gap_and_no_repeat
                 a_filter_names_runs_by_each_of_its_members
+                runs_that_repeat_one_are_found_by_it
+                the_runs_of_a_job_next_to_one_are_known
                 counts_show_what_is_due_as_available
                 the_next_due_time_is_known
                 the_position_counts_what_goes_before

@@ -1,16 +1,20 @@
-//! What is kept beside the runs: what operators said of queues and jobs, how far each schedule has come, and which
-//! addresses get no mail, and the API tokens.
+//! What is kept beside the runs: what operators said of queues and jobs, how far each schedule has come, which
+//! addresses get no mail, the API tokens, the audit list, what was told of dead runs, and which versions of
+//! jobs were loaded.
 //! It decides nothing; the index keeps the newest of each, and flow control goes by it.
 
+use jobmill_core::audit::AuditEntry;
+use jobmill_core::job::JobVersion;
+use jobmill_core::notice::Notice;
 use jobmill_core::suppression::{AddressDigest, Suppression};
 use jobmill_core::token::Token;
-use jobmill_core::{JobId, RunId, Timestamp, TokenId};
+use jobmill_core::{AuditId, JobId, RunId, Timestamp, TokenId, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::flow::{JobControl, QueueControl};
 
 /// One thing that is kept, as it is from now on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Control {
     /// What operators said of a queue.
@@ -35,6 +39,21 @@ pub enum Control {
     SuppressionLifted(AddressDigest),
     /// An API token, as it is from now on; a revoked one stays.
     Token(Box<Token>),
+    /// What an operator does or did, as it is from now on.
+    Audit(Box<AuditEntry>),
+    /// An entry of the audit list is gone. It takes back what was said before it, and counts for nothing itself.
+    AuditGone(AuditId),
+    /// What was told of a group of dead runs, as it is from now on.
+    Notice(Box<Notice>),
+    /// The group is gone, and what was told of it. It takes back what was said before it, and counts for nothing itself.
+    NoticeGone {
+        /// The group's job.
+        job: JobId,
+        /// What its errors have in common.
+        fingerprint: u64,
+    },
+    /// A version of a job that was loaded, as it is from now on.
+    Version(Box<JobVersion>),
 }
 
 /// How far a schedule of a job has come: what was due up to a time has been seen to.
@@ -65,9 +84,20 @@ pub enum ControlKey {
     Suppression(AddressDigest),
     /// An API token.
     Token(TokenId),
+    /// An entry of the audit list.
+    Audit(AuditId),
+    /// What was told of a group of dead runs, by job and fingerprint.
+    Notice(JobId, u64),
+    /// A version of a job.
+    Version(JobId, Version),
 }
 
 impl Control {
+    /// Whether runs may begin that could not before, or other runs than before.
+    pub(crate) fn may_let_runs_begin(&self) -> bool {
+        matches!(self, Self::Queue { .. } | Self::Job { .. } | Self::Schedule(_))
+    }
+
     /// What it is about.
     pub fn key(&self) -> ControlKey {
         match self {
@@ -78,6 +108,11 @@ impl Control {
                 ControlKey::Suppression(*digest)
             }
             Self::Token(token) => ControlKey::Token(token.id),
+            Self::Audit(entry) => ControlKey::Audit(entry.id),
+            Self::AuditGone(id) => ControlKey::Audit(*id),
+            Self::Notice(notice) => ControlKey::Notice(notice.job.clone(), notice.fingerprint),
+            Self::NoticeGone { job, fingerprint } => ControlKey::Notice(job.clone(), *fingerprint),
+            Self::Version(loaded) => ControlKey::Version(loaded.job.clone(), loaded.version),
         }
     }
 }

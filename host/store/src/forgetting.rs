@@ -1,12 +1,13 @@
 //! What is to be forgotten of a person, and which records carry it.
 //! It deletes nothing: `LogStore` does, and then has the log written anew, so that no byte of it is left on the disk.
 
+use jobmill_core::audit::AuditEntry;
 use jobmill_core::delivery::{Delivery, DeliveryOutcome};
 use jobmill_core::flow::Pointer;
 use jobmill_core::journal::{Entry, EntryKind, Memory};
 use jobmill_core::order::Order;
 use jobmill_core::suppression::{AddressDigest, Suppression, SuppressionSource};
-use jobmill_core::{DeliveryId, EventKey, Json, RunId, RunState};
+use jobmill_core::{AuditId, DeliveryId, EventKey, Json, RunId, RunState};
 use serde_json::Value;
 
 use crate::control::Control;
@@ -40,6 +41,8 @@ pub struct Forgotten {
     pub orders: usize,
     /// Suppressions whose address was dropped: the address still gets no mail.
     pub suppressions: usize,
+    /// Entries of the audit list.
+    pub audit: usize,
     /// Runs that carry it and are under way: they stay, and are to be forgotten once they have ended.
     pub running: Vec<RunId>,
 }
@@ -52,6 +55,7 @@ pub(crate) struct Found {
     pub(crate) deliveries: Vec<(DeliveryId, DeliveryName)>,
     pub(crate) orders: Vec<Order>,
     pub(crate) suppressions: Vec<AddressDigest>,
+    pub(crate) audit: Vec<AuditId>,
     pub(crate) forgotten: Forgotten,
 }
 
@@ -120,6 +124,10 @@ impl Found {
                 self.forgotten.suppressions += 1;
                 self.suppressions.push(suppression.digest);
             }
+            Record::Control(Control::Audit(entry)) if what.concerns_action(entry) => {
+                self.forgotten.audit += 1;
+                self.audit.push(entry.id);
+            }
             _ => {}
         }
         Ok(())
@@ -179,6 +187,12 @@ impl Forget {
         carries(&order.customer_email, email)
             || order.customer_name.as_ref().is_some_and(|name| carries(name, email))
             || carries(order.metadata.as_str(), email)
+    }
+
+    fn concerns_action(&self, entry: &AuditEntry) -> bool {
+        let Some(email) = &self.email else { return false };
+        let by = entry.by.as_ref().map(|operator| &operator.name);
+        [by, entry.target.as_ref(), entry.detail.as_ref()].into_iter().flatten().any(|text| carries(text, email))
     }
 
     fn concerns_suppression(&self, suppression: &Suppression) -> bool {

@@ -6,6 +6,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jobmill_core::audit::AuditEntry;
+use jobmill_core::job::JobVersion;
 use jobmill_core::journal::{Entry, EntryKind};
 use jobmill_core::mail::InDoubtChoice;
 use jobmill_core::order::Order;
@@ -15,6 +17,7 @@ use jobmill_core::transition::{self, Refused};
 use jobmill_core::{JobId, Json, MailId, RunHead, RunId, Timestamp, TokenId, limits};
 use tokio::sync::{broadcast, oneshot};
 
+use crate::auditing::Queued;
 use crate::commands::{self, Bulk, Decision};
 use crate::committer::{Command, Commit, Committer, Shared, Step, load};
 use crate::flow::{Chosen, JobControl, Pause, QueueControl};
@@ -79,11 +82,20 @@ impl LogStore {
     }
 
     /// Sends a command to the committer and waits for its answer.
-    async fn commit<T: Send + 'static, R: Send + 'static>(
+    pub(crate) async fn commit<T: Send + 'static, R: Send + 'static>(
+        &self,
+        decide: impl FnMut(&mut Commit<'_>) -> Decision<T> + Send + 'static,
+        resolve: impl FnOnce(T, &Index) -> R + Send + 'static,
+    ) -> Result<R, StoreError> {
+        self.queue(decide, resolve).await?.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Sends a command to the committer; answers what its answer comes by.
+    async fn queue<T: Send + 'static, R: Send + 'static>(
         &self,
         mut decide: impl FnMut(&mut Commit<'_>) -> Decision<T> + Send + 'static,
         resolve: impl FnOnce(T, &Index) -> R + Send + 'static,
-    ) -> Result<R, StoreError> {
+    ) -> Result<oneshot::Receiver<Result<R, StoreError>>, StoreError> {
         let (sender, answer) = oneshot::channel();
         let mut parts = Some((sender, resolve));
         let command: Command = Box::new(move |commit| {
@@ -108,7 +120,7 @@ impl LogStore {
             }))
         });
         self.queue.push(command).await?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        Ok(answer)
     }
 
     /// Takes due runs: decided and taken in at once, noted, and written with the next commit.
@@ -178,11 +190,12 @@ impl LogStore {
     async fn change(
         &self,
         run: RunId,
+        choice: Option<InDoubtChoice>,
         now: Timestamp,
         decide: impl Fn(&RunHead) -> Result<EntryKind, Refused> + Send + 'static,
     ) -> Result<Option<Result<RunHead, Refused>>, StoreError> {
         self.commit(
-            move |commit| commands::change(commit, run, now, &decide),
+            move |commit| commands::change(commit, run, choice, now, &decide),
             move |result, index| head_of(run, result, index),
         )
         .await
@@ -239,6 +252,14 @@ impl Store for LogStore {
 
     async fn touch_token(&self, id: TokenId, now: Timestamp) -> Result<(), StoreError> {
         self.commit(move |commit| commands::touch_token(commit, id, now), |(), _| ()).await
+    }
+
+    async fn put_audit(&self, entry: AuditEntry) -> Result<Queued, StoreError> {
+        self.queue(move |commit| commands::put_audit(commit, &entry), |(), _| ()).await.map(Queued::new)
+    }
+
+    async fn put_version(&self, loaded: JobVersion) -> Result<(), StoreError> {
+        self.commit(move |commit| commands::put_version(commit, &loaded), |(), _| ()).await
     }
 
     async fn claim(&self, room: Room, now: Timestamp) -> Result<Claim, StoreError> {
@@ -311,7 +332,7 @@ impl Store for LogStore {
         reason: String,
         now: Timestamp,
     ) -> Result<Option<Result<RunHead, Refused>>, StoreError> {
-        self.change(run, now, move |head| transition::cancel(head, &reason)).await
+        self.change(run, None, now, move |head| transition::cancel(head, &reason)).await
     }
 
     async fn requeue(
@@ -322,9 +343,16 @@ impl Store for LogStore {
         choice: Option<InDoubtChoice>,
         now: Timestamp,
     ) -> Result<Option<Result<RunHead, Refused>>, StoreError> {
-        let terms = (max_attempts, scheduled_at);
-        let decide = move |commit: &mut Commit<'_>| commands::requeue(commit, run, terms, choice, now);
-        self.commit(decide, move |result, index| head_of(run, result, index)).await
+        self.change(run, choice, now, move |head| transition::requeue(head, max_attempts, scheduled_at)).await
+    }
+
+    async fn make_due(
+        &self,
+        run: RunId,
+        choice: Option<InDoubtChoice>,
+        now: Timestamp,
+    ) -> Result<Option<Result<RunHead, Refused>>, StoreError> {
+        self.change(run, choice, now, move |head| transition::make_due(head, now)).await
     }
 
     async fn cancel_many(

@@ -1,24 +1,30 @@
 //! What can be asked of a store. Reads see only what is durable.
 //! Lists are keyset pages, newest first; nothing here changes anything.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jobmill_core::audit::AuditEntry;
 use jobmill_core::breaker::BreakerState;
-use jobmill_core::delivery::{Delivery, DeliveryOutcome};
+use jobmill_core::delivery::Delivery;
+use jobmill_core::job::JobVersion;
 use jobmill_core::journal::{Entry, EventReference, Memory};
 use jobmill_core::mail::{DoubtfulMail, Mail, MailStatus};
 use jobmill_core::order::Order;
 use jobmill_core::suppression::{AddressDigest, Suppression};
 use jobmill_core::token::Token;
 use jobmill_core::{
-    DeliveryId, EventId, EventKey, FailureKind, JobId, Json, MailId, Run, RunHead, RunId, RunState, Timestamp, Version,
+    AuditId, DeliveryId, EventId, EventKey, FailureKind, JobId, Json, MailId, Run, RunHead, RunId, RunState, Timestamp,
+    Version,
 };
 
+use crate::auditing::AuditFilter;
 use crate::control::Schedule;
+pub(crate) use crate::delivered::{DeliveryFilter, DeliverySummary};
 use crate::flow::{Blocker, Pause};
 use crate::log::Record;
 use crate::store::StoreError;
@@ -41,6 +47,17 @@ pub struct RunFilter {
     pub since: Option<Timestamp>,
     /// One of these.
     pub ids: Option<Vec<RunId>>,
+    /// It repeats this run.
+    pub rerun_of: Option<RunId>,
+}
+
+/// The runs of the same job that were made next to a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Neighbours {
+    /// The newest of those that are older.
+    pub previous: Option<RunId>,
+    /// The oldest of those that are newer.
+    pub next: Option<RunId>,
 }
 
 /// Which dead runs.
@@ -106,48 +123,6 @@ pub struct EventFilter {
     pub until: Option<Timestamp>,
 }
 
-/// Which webhook deliveries. Every member that is set must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DeliveryFilter {
-    /// The webhook that they came in by.
-    pub endpoint: Option<String>,
-    /// The word for what became of them.
-    pub outcome: Option<String>,
-}
-
-/// A webhook delivery without its body.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeliverySummary {
-    /// Its id.
-    pub id: DeliveryId,
-    /// The webhook that it came in by.
-    pub endpoint: String,
-    /// The sender's own id of it.
-    pub sender_id: String,
-    /// What it tells of, in the sender's words.
-    pub kind: String,
-    /// When it came in.
-    pub received_at: Timestamp,
-    /// What became of it.
-    pub outcome: DeliveryOutcome,
-    /// How often it was taken in again.
-    pub replays: u32,
-}
-
-impl From<&Delivery> for DeliverySummary {
-    fn from(delivery: &Delivery) -> Self {
-        Self {
-            id: delivery.id,
-            endpoint: delivery.endpoint.clone(),
-            sender_id: delivery.sender_id.clone(),
-            kind: delivery.kind.clone(),
-            received_at: delivery.received_at,
-            outcome: delivery.outcome.clone(),
-            replays: delivery.replays,
-        }
-    }
-}
-
 /// Dead runs of one job with one error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadGroup {
@@ -169,6 +144,8 @@ pub struct DeadGroup {
     pub versions: Vec<Version>,
     /// The newest run.
     pub example: RunId,
+    /// When somebody was last told of it; none when nobody was.
+    pub notified_at: Option<Timestamp>,
 }
 
 /// How many runs show each state, in the order of `RunState::ALL`.
@@ -192,6 +169,19 @@ pub struct Activity {
     pub jobs_since: Timestamp,
     /// Jobs of which an attempt ended in those hours, by id.
     pub jobs: Vec<JobActivity>,
+    /// Of each queue in which any ended, how many attempts completed or failed in each of the minutes.
+    pub queues: BTreeMap<String, Vec<u64>>,
+}
+
+/// What ended in one hour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HourActivity {
+    /// Attempts that completed, and their runs with them.
+    pub completed: u64,
+    /// Attempts that failed, whatever came after.
+    pub failed: u64,
+    /// Runs that became dead.
+    pub dead: u64,
 }
 
 /// What ended in one minute.
@@ -222,6 +212,8 @@ pub struct JobActivity {
     pub attempts: Durations,
     /// How long runs took from their enqueue until they completed or became dead, waiting included.
     pub runs: Durations,
+    /// The same hour by hour, oldest first.
+    pub hours: Vec<HourActivity>,
 }
 
 /// How long things took. Percentiles are by nearest rank, and off by at most a sixteenth; below 16 ms they are exact.
@@ -380,6 +372,9 @@ pub trait Query: Send + Sync {
     /// How these runs stand, in this order; those that are not there are left out. Reads no disk.
     async fn heads(&self, ids: &[RunId]) -> Result<Vec<RunHead>, StoreError>;
 
+    /// The runs of the same job next to a run; none of either when it is not there. Reads no disk.
+    async fn neighbours(&self, run: RunId) -> Result<Neighbours, StoreError>;
+
     /// Runs, newest first.
     async fn runs(
         &self,
@@ -388,6 +383,10 @@ pub trait Query: Send + Sync {
         limit: usize,
         now: Timestamp,
     ) -> Result<Page<Run>, StoreError>;
+
+    /// How many of the runs that a filter names in any state show each; none where more than `most` runs would have to be
+    /// looked at. Reads no disk.
+    async fn counts_of(&self, filter: &RunFilter, most: usize, now: Timestamp) -> Result<Option<Counts>, StoreError>;
 
     /// The newest event with this id, whether its publisher gave it or it says the event's key.
     async fn event(&self, id: &EventId) -> Result<Option<EventRecord>, StoreError>;
@@ -416,6 +415,17 @@ pub trait Query: Send + Sync {
 
     /// The API tokens, revoked ones too, by id. Reads no disk and copies nothing.
     async fn tokens(&self) -> Result<Arc<[Token]>, StoreError>;
+
+    /// The audit list, newest first, at most `limit` before `after`. Reads no disk.
+    async fn audit(
+        &self,
+        filter: &AuditFilter,
+        after: Option<AuditId>,
+        limit: usize,
+    ) -> Result<Page<AuditEntry, AuditId>, StoreError>;
+
+    /// The versions of a job that were loaded, the last loaded first. Reads no disk.
+    async fn versions(&self, job: &JobId) -> Result<Vec<JobVersion>, StoreError>;
 
     /// Dead runs by job and error, newest first.
     async fn dead_groups(&self) -> Result<Vec<DeadGroup>, StoreError>;

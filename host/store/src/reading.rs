@@ -4,24 +4,27 @@
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
 
 use async_trait::async_trait;
+use jobmill_core::audit::AuditEntry;
 use jobmill_core::delivery::Delivery;
+use jobmill_core::job::JobVersion;
 use jobmill_core::journal::{Entry, EntryKind, Memory, RememberedMail};
 use jobmill_core::mail::{DoubtfulMail, MailStatus};
 use jobmill_core::order::Order;
 use jobmill_core::suppression::Suppression;
 use jobmill_core::token::Token;
-use jobmill_core::{DeliveryId, EventId, EventKey, JobId, Json, MailId, Run, RunHead, RunId, Timestamp};
+use jobmill_core::{AuditId, DeliveryId, EventId, EventKey, JobId, Json, MailId, Run, RunHead, RunId, Timestamp};
 
+use crate::auditing::AuditFilter;
 use crate::committer::Shared;
 use crate::control::{Control, Schedule};
+use crate::delivered::{DeliveryFilter, DeliverySummary};
 use crate::index::{EventRow, Standing};
 use crate::log::{LogReader, Place, Record};
 use crate::log_store::LogStore;
 use crate::mailing::Release;
 use crate::query::{
-    Activity, Counts, Cursor, DeadGroup, DeliveryFilter, DeliverySummary, EventFilter, EventRecord, Export,
-    JobFlowView, MailFilter, MailSummary, MailView, Page, Query, QueueView, RunFilter, RunRecord, SuppressionCursor,
-    WaitingFor,
+    Activity, Counts, Cursor, DeadGroup, EventFilter, EventRecord, Export, JobFlowView, MailFilter, MailSummary,
+    MailView, Neighbours, Page, Query, QueueView, RunFilter, RunRecord, SuppressionCursor, WaitingFor,
 };
 use crate::store::StoreError;
 use crate::totals::Totals;
@@ -204,6 +207,10 @@ impl Query for LogStore {
         Ok(ids.iter().filter_map(|id| shared.index.head(*id)).cloned().collect())
     }
 
+    async fn neighbours(&self, run: RunId) -> Result<Neighbours, StoreError> {
+        Ok(self.shared().index.neighbours(run))
+    }
+
     async fn runs(
         &self,
         filter: &RunFilter,
@@ -223,6 +230,10 @@ impl Query for LogStore {
             items.extend(self.record(id)?.map(|record| record.run));
         }
         Ok(Page { items, next })
+    }
+
+    async fn counts_of(&self, filter: &RunFilter, most: usize, now: Timestamp) -> Result<Option<Counts>, StoreError> {
+        Ok(self.shared().index.counts_of(filter, most, now))
     }
 
     async fn event(&self, id: &EventId) -> Result<Option<EventRecord>, StoreError> {
@@ -284,6 +295,23 @@ impl Query for LogStore {
 
     async fn tokens(&self) -> Result<Arc<[Token]>, StoreError> {
         Ok(self.shared().index.tokens())
+    }
+
+    async fn audit(
+        &self,
+        filter: &AuditFilter,
+        after: Option<AuditId>,
+        limit: usize,
+    ) -> Result<Page<AuditEntry, AuditId>, StoreError> {
+        let shared = self.shared();
+        let mut items: Vec<AuditEntry> = shared.index.audit(filter, after).take(limit + 1).cloned().collect();
+        let next = (items.len() > limit).then(|| items[limit - 1].id);
+        items.truncate(limit);
+        Ok(Page { items, next })
+    }
+
+    async fn versions(&self, job: &JobId) -> Result<Vec<JobVersion>, StoreError> {
+        Ok(self.shared().index.versions(job))
     }
 
     async fn dead_groups(&self) -> Result<Vec<DeadGroup>, StoreError> {

@@ -8,13 +8,17 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use jobmill_core::audit::AuditEntry;
 use jobmill_core::delivery::{Delivery, DeliveryOutcome};
 use jobmill_core::journal::{EntryKind, EventReference};
 use jobmill_core::suppression::{Suppression, SuppressionSource};
-use jobmill_core::{Backoff, DeliveryId, EventKey, Json, Outcome, RunId, RunState, Timestamp, Version, transition};
+use jobmill_core::{
+    AuditId, Backoff, DeliveryId, EventKey, Json, Outcome, RunId, RunState, Timestamp, Version, transition,
+};
 use jobmill_store::{
-    Claimed, Committer, EventFilter, Forget, JobRules, LeaseReference, LogStore, MemoryLog, NewDelivery, NewEvent,
-    NewRun, Query as _, RecordError, Room, Rules, RunFilter, RunFlow, Store as _, StoreError, WaitingBounds,
+    AuditFilter, Claimed, Committer, EventFilter, Forget, JobRules, LeaseReference, LogStore, MemoryLog, NewDelivery,
+    NewEvent, NewRun, Query as _, QueueChange, RecordError, Room, Rules, RunFilter, RunFlow, Store as _, StoreError,
+    WaitingBounds,
 };
 
 const ADA: &str = "ada@example.com";
@@ -239,4 +243,67 @@ fn an_end_that_is_told_to_a_crowded_job_is_taken_and_the_rest_of_the_commit_with
     assert_eq!(answer(ended).map(|head| head.state), Ok(RunState::Completed));
     assert!(matches!(answer(other), Err(StoreError::Crowded { limit: 1, .. })));
     assert_eq!(hand.counts(), (2, 0));
+}
+
+fn pausing() -> AuditEntry {
+    AuditEntry {
+        id: AuditId::from_bytes([1; 16]),
+        at: now(),
+        by: None,
+        action: "queues pause".to_owned(),
+        target: Some("default".to_owned()),
+        detail: None,
+        outcome: None,
+    }
+}
+
+/// Pauses a queue as an operator does, with the entry handed over before, and cuts the power after so many commits.
+/// Answers whether the queue is paused then, and whether the entry is there.
+fn paused_until_a_power_cut(commits: usize, is_put_off: bool) -> (bool, bool) {
+    let log = MemoryLog::new();
+    let (store, mut committer) = LogStore::by_hand(log.clone()).expect("opens");
+    let limit = QueueChange { concurrency: Some(Some(1)), ..QueueChange::default() };
+    // A change of the same queue puts the pause off to the next commit.
+    let limited = is_put_off.then(|| begun(store.control_queue("default".to_owned(), limit, now())));
+    let _queued = store.put_audit(pausing()).now_or_never().expect("waits for no commit").expect("takes");
+    let pause = QueueChange { paused: Some(Some("ada".to_owned())), ..QueueChange::default() };
+    let paused = begun(store.control_queue("default".to_owned(), pause, now()));
+    for _ in 0..commits {
+        committer.step();
+    }
+    log.crash();
+    drop((limited, paused));
+    drop((store, committer));
+    let (store, _committer) = LogStore::by_hand(log).expect("opens");
+    let queues = store.queues(now()).now_or_never().expect("waits for nothing").expect("reads");
+    let page = store.audit(&AuditFilter::default(), None, 10).now_or_never().expect("waits for nothing");
+    (queues.iter().any(|queue| queue.paused.is_some()), page.expect("reads").items == [pausing()])
+}
+
+#[test]
+fn an_action_becomes_durable_with_its_entry_or_after_it() {
+    for (commits, is_put_off, expected) in [
+        (0, false, (false, false)),
+        (1, false, (true, true)),
+        (0, true, (false, false)),
+        (1, true, (false, true)),
+        (2, true, (true, true)),
+    ] {
+        assert_eq!(paused_until_a_power_cut(commits, is_put_off), expected, "{commits} commits, put off: {is_put_off}");
+    }
+}
+
+#[test]
+fn an_entry_that_met_a_full_disk_is_taken_once_there_is_room() {
+    let log = MemoryLog::new();
+    let (store, mut committer) = LogStore::by_hand(log.clone()).expect("opens");
+    log.fill(true);
+    let queued = store.put_audit(pausing()).now_or_never().expect("waits for no commit").expect("takes");
+    committer.step();
+    let refused = queued.durable().now_or_never().expect("is answered");
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    log.fill(false);
+    let queued = store.put_audit(pausing()).now_or_never().expect("waits for no commit").expect("takes");
+    committer.step();
+    assert_eq!(queued.durable().now_or_never(), Some(Ok(())), "handed over again, once there is room");
 }

@@ -13,7 +13,7 @@ use crate::kind::WebhookKind;
 pub(crate) type Signer = Hmac<Sha256>;
 
 /// What a secret of Standard Webhooks begins with, or not.
-const PREFIX: &str = "whsec_";
+pub(crate) const PREFIX: &str = "whsec_";
 /// Bytes of a key, as Standard Webhooks say.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 

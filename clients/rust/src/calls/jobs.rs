@@ -3,16 +3,11 @@
 
 use serde::Serialize;
 
+use super::Nothing;
 use crate::answer::{Answer, Page};
 use crate::client::Client;
 use crate::error::Error;
-use crate::shapes::{Job, Queue, Schedule};
-
-#[derive(Serialize)]
-struct QueuePause<'a> {
-    paused: bool,
-    by: &'a str,
-}
+use crate::shapes::{Job, JobVersion, Queue, Run, Schedule};
 
 #[derive(Serialize)]
 struct QueueLimit<'a> {
@@ -32,6 +27,11 @@ impl Client {
         self.get(&["jobs", id], &[])
     }
 
+    /// The versions of a job that were loaded, the last first, with what changed from one to the next.
+    pub fn job_versions(&self, id: &str) -> Result<Page<JobVersion>, Error> {
+        self.page(&["jobs", id, "versions"], &[])
+    }
+
     /// Lets none of a job's runs begin; those under way go on.
     pub fn pause_job(&self, id: &str, by: &str) -> Result<Answer<Job>, Error> {
         self.operate(&["jobs", id, "pause"], by)
@@ -49,12 +49,12 @@ impl Client {
 
     /// Lets none of a queue's runs begin; those under way go on.
     pub fn pause_queue(&self, name: &str, by: &str) -> Result<Answer<Queue>, Error> {
-        self.patch(&["queues", name], &QueuePause { paused: true, by })
+        self.operate(&["queues", name, "pause"], by)
     }
 
     /// Lets a paused queue go on.
     pub fn resume_queue(&self, name: &str, by: &str) -> Result<Answer<Queue>, Error> {
-        self.patch(&["queues", name], &QueuePause { paused: false, by })
+        self.operate(&["queues", name, "resume"], by)
     }
 
     /// Limits how many of a queue's runs go on at once, whatever the configuration says; none lets that count again.
@@ -65,6 +65,11 @@ impl Client {
     /// Schedules in force.
     pub fn schedules(&self) -> Result<Page<Schedule>, Error> {
         self.page(&["schedule"], &[])
+    }
+
+    /// Enqueues a run as a job's schedule would make it, ahead of its time; the schedule goes on as it was.
+    pub fn trigger_schedule(&self, job: &str) -> Result<Answer<Run>, Error> {
+        self.post(&["schedule", job, "trigger"], &Nothing {})
     }
 }
 
@@ -78,7 +83,5 @@ mod tests {
     fn a_limit_taken_back_is_sent_as_null_and_one_that_stays_is_not_sent() {
         let limit = QueueLimit { concurrency: None, by: "anna" };
         assert_eq!(serde_json::to_value(limit).expect("JSON"), json!({ "concurrency": null, "by": "anna" }));
-        let pause = QueuePause { paused: true, by: "anna" };
-        assert_eq!(serde_json::to_value(pause).expect("JSON"), json!({ "paused": true, "by": "anna" }));
     }
 }

@@ -1,7 +1,10 @@
 //! The calls, a file for each part of the API.
 //! They know routes and members; `client` knows how to ask.
 
+mod audit;
+mod changes;
 mod events;
+mod faults;
 mod jobs;
 mod mail;
 mod orders;
@@ -10,6 +13,8 @@ mod shop;
 mod store;
 mod tokens;
 mod webhooks;
+
+pub use changes::{Change, ChangedRun, Changes};
 
 use serde::Serialize;
 

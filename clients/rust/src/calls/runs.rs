@@ -12,7 +12,7 @@ use crate::answer::{Answer, Page};
 use crate::client::Client;
 use crate::error::Error;
 use crate::requests::{CancelRuns, DiscardDead, Enqueue, Query, RequeueDead, RunFilter};
-use crate::shapes::{BulkReport, DeadGroup, Entry, Run, RunLog};
+use crate::shapes::{BulkReport, DeadGroup, Entry, Run, RunLog, Trial};
 
 /// The first look comes soon, since most runs take milliseconds; later ones ever less often.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -30,6 +30,10 @@ struct Retry {
     #[serde(skip_serializing_if = "Option::is_none")]
     in_doubt: Option<InDoubtChoice>,
 }
+
+/// The body of a request that needs none.
+#[derive(Serialize)]
+struct Nothing {}
 
 #[derive(Serialize)]
 struct Rerun<'a> {
@@ -69,14 +73,13 @@ impl Client {
 
     /// At most `limit` runs, newest first.
     pub fn runs(&self, filter: &RunFilter<'_>, limit: usize) -> Result<Page<Run>, Error> {
-        let query = Query::default()
-            .with("state", filter.state)
-            .with("job", filter.job)
-            .with("event", filter.event)
-            .with("tag", filter.tag)
-            .with("error", filter.error)
-            .with("since", filter.since);
-        self.pages(&["runs"], &query.pairs(), limit)
+        self.pages(&["runs"], &run_query(filter).pairs(), limit)
+    }
+
+    /// One page of the same, the one that a cursor of an earlier page names, for whoever looks through many.
+    pub fn runs_after(&self, filter: &RunFilter<'_>, cursor: Option<&str>) -> Result<Page<Run>, Error> {
+        let size = Some(jobmill_core::limits::PAGE_ITEMS);
+        self.page(&["runs"], &run_query(filter).with("limit", size).with("cursor", cursor).pairs())
     }
 
     /// What a run's attempts have logged; lines are kept when their attempt ends.
@@ -89,9 +92,16 @@ impl Client {
         self.page(&["runs", &id.to_string(), "journal"], &[])
     }
 
-    /// Puts a dead or cancelled run back; its attempts start anew.
+    /// Puts a dead or cancelled run back, whose attempts start anew, and makes one due that waits for its time or its next
+    /// attempt.
     pub fn retry_run(&self, id: RunId, in_doubt: Option<InDoubtChoice>) -> Result<Answer<Run>, Error> {
         self.post(&["runs", &id.to_string(), "retry"], &Retry { in_doubt })
+    }
+
+    /// Runs a run once on the component that is loaded now, with its effects recorded and not carried out, and tells what it
+    /// would do. It takes as long as the job's attempts take.
+    pub fn trial_run(&self, id: RunId) -> Result<Answer<Trial>, Error> {
+        self.post_patiently(&["runs", &id.to_string(), "trial"], &Nothing {})
     }
 
     /// Enqueues a new run with the payload of an old one, or another, and answers with the new one.
@@ -132,4 +142,16 @@ impl Client {
     ) -> Result<Answer<T>, Error> {
         self.post(segments, &By { by })
     }
+}
+
+/// Which runs, as a query says it.
+fn run_query(filter: &RunFilter<'_>) -> Query {
+    Query::default()
+        .with("state", filter.state)
+        .with("job", filter.job)
+        .with("event", filter.event)
+        .with("tag", filter.tag)
+        .with("error", filter.error)
+        .with("since", filter.since)
+        .with("rerun_of", filter.rerun_of)
 }

@@ -93,6 +93,46 @@ impl fmt::Display for Trigger {
     }
 }
 
+/// A version of a job that was loaded.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct JobVersion {
+    /// The component, as 12 hex digits.
+    pub version: String,
+    /// Whether it is the one that serves.
+    pub serves: bool,
+    /// Its file in the hopper, when it was last loaded.
+    pub file: String,
+    /// Bytes of the component.
+    pub size: u64,
+    /// The interfaces that it imports.
+    pub imports: Vec<String>,
+    /// When it was first loaded, as far as is known.
+    pub first_loaded_at: Timestamp,
+    /// When it was last loaded.
+    pub last_loaded_at: Timestamp,
+    /// What it says otherwise than the version after it in the list; none where that is not known.
+    pub changes: Option<Vec<VersionChange>>,
+}
+
+/// Something that a version says otherwise than the one before.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct VersionChange {
+    /// The word of the job's description, or `imports`.
+    pub field: String,
+    /// What it said; null for nothing, and for documents.
+    pub before: serde_json::Value,
+    /// What it says now; null for the same reasons.
+    pub after: serde_json::Value,
+    /// Names that a list has gained.
+    pub gained: Vec<String>,
+    /// Names that a list has lost.
+    pub lost: Vec<String>,
+    /// All of it in words.
+    pub text: String,
+}
+
 /// A tunable with where it comes from.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Setting {

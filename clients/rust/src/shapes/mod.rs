@@ -1,18 +1,22 @@
 //! The server's documents. Members that a later version adds are ignored; the answer's text has them.
 //! Nothing here asks a server.
 
+mod audit;
 mod jobs;
 mod mail;
 mod orders;
 mod runs;
 mod store;
+mod trials;
 mod work;
 
-pub use jobs::{Breaker, Job, Pause, Queue, Schedule, Setting, Trigger};
+pub use audit::{AuditEntry, Operator};
+pub use jobs::{Breaker, Job, JobVersion, Pause, Queue, Schedule, Setting, Trigger, VersionChange};
 pub use mail::{Attachment, Cleared, Mail, Suppression};
 pub use orders::Order;
 pub use runs::{
     Attempt, AttemptError, BulkReport, DeadGroup, DoubtfulMail, Entry, LogLine, Run, RunLog, Skipped, WaitingFor,
 };
-pub use store::{Forgotten, Pruned, Stats, StoreCheck};
+pub use store::{FaultsSet, Forgotten, Pruned, Stats, StoreCheck};
+pub use trials::{DoneBefore, Trial, TrialEffect, TrialMail, TrialStep};
 pub use work::{CreatedToken, Delivery, Event, Publication, Published, Token};

@@ -202,6 +202,9 @@ pub struct DeadGroup {
     pub versions: Vec<String>,
     /// One of them.
     pub example: RunId,
+    /// When somebody was last told of it; none when nobody was.
+    #[serde(default)]
+    pub notified_at: Option<Timestamp>,
 }
 
 /// What a bulk action did, or would do.

@@ -64,6 +64,17 @@ pub struct Pruned {
     /// Webhook deliveries.
     #[serde(default)]
     pub deliveries: usize,
+    /// Entries of the audit list.
+    #[serde(default)]
+    pub audit: usize,
+}
+
+/// What a development server makes fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct FaultsSet {
+    /// How many will fail.
+    pub fail_next: u32,
 }
 
 /// What was forgotten, or would be.
@@ -85,6 +96,9 @@ pub struct Forgotten {
     /// Suppressions whose address was.
     #[serde(default)]
     pub suppressions: usize,
+    /// Entries of the audit list.
+    #[serde(default)]
+    pub audit: usize,
     /// Runs that were under way.
     pub skipped: Vec<Skipped>,
     /// Nothing was changed.

@@ -14,7 +14,7 @@ mod url;
 #[cfg(test)]
 mod safety;
 #[cfg(test)]
-mod sink;
+pub(crate) mod sink;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

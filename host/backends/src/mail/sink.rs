@@ -15,7 +15,7 @@ use super::{Security, SmtpSettings};
 
 /// A point of the conversation at which the server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum At {
+pub(crate) enum At {
     Greeting,
     Ehlo,
     StartTls,
@@ -32,7 +32,7 @@ pub(super) enum At {
 
 /// What the server does there, once, instead of being content.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Act {
+pub(crate) enum Act {
     Say(&'static str),
     /// One byte at a time, with a pause after each.
     Drip(&'static str),
@@ -41,14 +41,14 @@ pub(super) enum Act {
 }
 
 /// The pause between two bytes that are dripped.
-pub(super) const DRIP: Duration = Duration::from_millis(20);
+pub(crate) const DRIP: Duration = Duration::from_millis(20);
 
 /// A mail as the server took it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Taken {
-    pub(super) from: String,
-    pub(super) to: Vec<String>,
-    pub(super) content: String,
+pub(crate) struct Taken {
+    pub(crate) from: String,
+    pub(crate) to: Vec<String>,
+    pub(crate) content: String,
 }
 
 #[derive(Default)]
@@ -59,7 +59,7 @@ struct Heard {
     taken: Vec<Taken>,
 }
 
-pub(super) struct Sink {
+pub(crate) struct Sink {
     address: SocketAddr,
     security: Security,
     heard: Arc<Mutex<Heard>>,
@@ -71,12 +71,12 @@ fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
 
 impl Sink {
     /// Listens, without TLS. Each act is done once, when the conversation first comes to its point.
-    pub(super) async fn start(script: impl IntoIterator<Item = (At, Act)>) -> Self {
+    pub(crate) async fn start(script: impl IntoIterator<Item = (At, Act)>) -> Self {
         Self::listen(script, Security::Plain, None).await
     }
 
     /// The same with TLS.
-    pub(super) async fn start_secure(
+    pub(crate) async fn start_secure(
         script: impl IntoIterator<Item = (At, Act)>,
         security: Security,
         tls: ServerConfig,
@@ -100,7 +100,7 @@ impl Sink {
     }
 
     /// Settings by which a mailer finds this server.
-    pub(super) fn settings(&self) -> SmtpSettings {
+    pub(crate) fn settings(&self) -> SmtpSettings {
         SmtpSettings {
             security: self.security,
             host: self.address.ip().to_string(),
@@ -113,15 +113,15 @@ impl Sink {
         }
     }
 
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         lock(&self.heard).connections
     }
 
-    pub(super) fn commands(&self) -> Vec<String> {
+    pub(crate) fn commands(&self) -> Vec<String> {
         lock(&self.heard).commands.clone()
     }
 
-    pub(super) fn taken(&self) -> Vec<Taken> {
+    pub(crate) fn taken(&self) -> Vec<Taken> {
         lock(&self.heard).taken.clone()
     }
 }

@@ -3,31 +3,24 @@
 
 use std::sync::Arc;
 
-use jobmill_core::Timestamp;
-use jobmill_core::order::{Order, OrderError, OrderPatch};
+use jobmill_core::order::{Order, OrderError};
 use jobmill_store::Query;
 
 /// The embedded book.
 pub(super) struct Embedded(pub(super) Arc<dyn Query>);
 
 impl Embedded {
-    /// The order as it is now, with `kept`: changes that the asking attempt has made and not yet committed.
-    pub(super) async fn fetch<'patch>(
-        &self,
-        id: &str,
-        kept: impl IntoIterator<Item = &'patch OrderPatch>,
-        now: Timestamp,
-    ) -> Result<Order, OrderError> {
+    /// The order as it is now.
+    pub(super) async fn fetch(&self, id: &str) -> Result<Order, OrderError> {
         let order = self.0.order(id).await.map_err(|error| OrderError::Unavailable(error.to_string()))?;
-        let order = order.ok_or_else(|| OrderError::NotFound(id.to_owned()))?;
-        kept.into_iter().try_fold(order, |order, patch| order.patched(patch, now))
+        order.ok_or_else(|| OrderError::NotFound(id.to_owned()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use jobmill_core::Json;
-    use jobmill_core::order::{Money, OrderStatus};
+    use jobmill_core::order::{Money, OrderPatch, OrderStatus};
+    use jobmill_core::{Json, Timestamp};
     use jobmill_store::{LogStore, MemoryLog, Store};
 
     use super::*;
@@ -83,6 +76,24 @@ mod tests {
     async fn an_order_that_is_not_there_is_named() {
         let (_, _, orders) = book().await;
         assert_eq!(orders.fetch("o2", [], now()).await, Err(OrderError::NotFound("o2".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn a_preview_writes_nothing_and_leaves_planned_failures_for_those_who_change() {
+        let (store, faults, orders) = book().await;
+        faults.fail_next(1, FaultKind::Transient);
+        let (kept, refund) = ([to(OrderStatus::Fulfilled)], to(OrderStatus::Refunded));
+        let (before, after) = orders.preview("o1", &refund, &kept, false, now()).await.expect("allowed");
+        assert_eq!((before.status, after.status), (OrderStatus::Fulfilled, OrderStatus::Refunded));
+        let backwards = orders.preview("o1", &to(OrderStatus::Pending), [], false, now()).await;
+        assert!(matches!(backwards, Err(OrderError::InvalidTransition(_))));
+        // Where it may have been made, an order that shows it is no refusal.
+        let stale = OrderPatch { expected_revision: Some(77), ..to(OrderStatus::Paid) };
+        assert!(matches!(orders.preview("o1", &stale, [], false, now()).await, Err(OrderError::RevisionConflict(_))));
+        let (before, after) = orders.preview("o1", &stale, [], true, now()).await.expect("it shows already");
+        assert_eq!(before, after);
+        assert_eq!(store.order("o1").await.expect("readable").expect("there").status, OrderStatus::Paid);
+        assert!(orders.update("o1", &to(OrderStatus::Fulfilled), [], ASKED, now()).await.is_err(), "planned");
     }
 
     #[tokio::test]

@@ -87,18 +87,47 @@ impl Orders {
     }
 
     /// The order as it is now, with `kept`: changes that the asking attempt has made and not yet committed. Only the
-    /// embedded book has such changes.
+    /// embedded book has such changes, and a trial.
     pub async fn fetch<'patch>(
         &self,
         id: &str,
         kept: impl IntoIterator<Item = &'patch OrderPatch>,
         now: Timestamp,
     ) -> Result<Order, OrderError> {
+        let order = match &self.source {
+            Source::Embedded(book) => book.fetch(id).await?,
+            Source::Http(shop) => shop.fetch(id, now).await?,
+            Source::Postgres(shop) => shop.fetch(id).await?,
+        };
+        kept.into_iter().try_fold(order, |order, patch| order.patched(patch, now))
+    }
+
+    /// The order before `patch` and as it would be after it, for a trial: the source is read and not asked to change anything,
+    /// and planned failures are left for those who are.
+    pub async fn preview<'patch>(
+        &self,
+        id: &str,
+        patch: &OrderPatch,
+        kept: impl IntoIterator<Item = &'patch OrderPatch>,
+        in_doubt: bool,
+        now: Timestamp,
+    ) -> Result<(Order, Order), OrderError> {
+        let before = self.fetch(id, kept, now).await?;
+        let after = match before.patched(patch, now) {
+            // Perhaps it is refused because it was made already.
+            Err(OrderError::RevisionConflict(_) | OrderError::InvalidTransition(_))
+                if in_doubt && shows(&before, patch, now) =>
+            {
+                before.clone()
+            }
+            patched => patched?,
+        };
         match &self.source {
-            Source::Embedded(book) => book.fetch(id, kept, now).await,
-            Source::Http(shop) => shop.fetch(id, now).await,
-            Source::Postgres(shop) => shop.fetch(id).await,
+            Source::Embedded(_) => {}
+            Source::Http(shop) => shop.check(patch)?,
+            Source::Postgres(shop) => shop.check(patch)?,
         }
+        Ok((before, after))
     }
 
     /// The order as it is after `patch`. In the embedded book nothing is written: whoever gets `Ok` keeps the patch for
@@ -117,7 +146,7 @@ impl Orders {
             None => {}
         }
         let updated = match &self.source {
-            Source::Embedded(book) => return book.fetch(id, kept, now).await?.patched(patch, now),
+            Source::Embedded(_) => return self.fetch(id, kept, now).await?.patched(patch, now),
             Source::Http(shop) => shop.update(id, patch, asked.idempotency_key, now).await,
             // Its own transaction tells whether the change was made already.
             Source::Postgres(shop) => shop.update(id, patch, now).await,
@@ -140,7 +169,7 @@ fn shows(order: &Order, patch: &OrderPatch, now: Timestamp) -> bool {
 }
 
 /// What went wrong with its causes: "connection refused" is one of them.
-fn with_causes(what: &str, error: &(dyn Error + 'static)) -> String {
+pub(crate) fn with_causes(what: &str, error: &(dyn Error + 'static)) -> String {
     let chain: Vec<String> = successors(Some(error), |&error| error.source()).map(ToString::to_string).collect();
     format!("{what}: {}", chain.join(": "))
 }

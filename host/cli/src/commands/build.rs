@@ -14,12 +14,15 @@ use crate::args::Format;
 use crate::config::arguments::{ConfigFile, Places};
 use crate::examine::{Examined, Examiner};
 use crate::failure::{Exit, Failure};
-use crate::output;
+use crate::output::{self, Output};
+use crate::progress::Progress;
+use crate::terminal;
 
 /// Compile job crates to components, check them, and put them into the hopper
 ///
 /// A component that the engine would not load is not put there.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
 pub(crate) struct Build {
     /// Job crates, or directories of job crates; the working directory, or ./jobs in it
     #[arg(value_name = "DIR")]
@@ -33,6 +36,11 @@ pub(crate) struct Build {
     #[arg(long)]
     release: bool,
 }
+
+const EXAMPLE: &str = "\
+Example:
+  jobmill build
+  jobmill build jobs/welcome-email --release --hopper /srv/jobmill/hopper";
 
 #[derive(Serialize)]
 struct Built {
@@ -48,24 +56,27 @@ impl Build {
         let places = Places { file: self.config, hopper: self.hopper, ..Places::default() };
         let config = places.load("build", &[])?.config;
         let crates = crates(&self.directories)?;
-        let mut progress = |line: &str| context.output.note(&line.dimmed().to_string());
-        let toolchain = Toolchain::find(Packages::Keep, &mut progress).map_err(|error| failed(&error))?;
+        let mut note = |line: &str| context.output.note(&line.dimmed().to_string());
+        let toolchain = Toolchain::find(Packages::Keep, &mut note).map_err(|error| failed(&error))?;
         context.output.note(&toolchain.summary());
         let profile = if self.release { Profile::Release } else { Profile::Development };
-        let components =
-            jobmill_forge::build(&toolchain, &crates, profile, &mut progress).map_err(|error| failed(&error))?;
+        let components = compile(&toolchain, &crates, profile, context.output)?;
         let check = Examiner::new(config.jobs)?;
+        let mut progress = Progress::begin(context.output);
         let mut built = Vec::new();
         let mut exit = Exit::Done;
-        for component in &components {
+        for (done, component) in (0..).zip(&components) {
+            progress.tell(Some((done, components.len() as u64)), || format!("checking {}", component.name));
             match check_and_install(&check, component, &config.hopper.dir) {
                 Ok((examined, installed)) => {
+                    progress.clear();
                     if context.output.format == Format::Table {
                         output::data(&line(&examined, &installed))?;
                     }
                     built.push(described(&examined, installed)?);
                 }
                 Err(Failure::Said(report)) => {
+                    progress.clear();
                     output::say(&report.render());
                     exit = Exit::Failed;
                 }
@@ -77,6 +88,27 @@ impl Build {
         }
         Ok(exit)
     }
+}
+
+/// Compiles the crates. What cargo does is said as it does it: on one line at a terminal, but for what it warns of.
+fn compile(
+    toolchain: &Toolchain,
+    crates: &[JobCrate],
+    profile: Profile,
+    output: Output,
+) -> Result<Vec<Component>, Failure> {
+    let mut progress = Progress::begin(output);
+    let mut compiled = 0_usize;
+    let mut hear = |line: &str| {
+        if terminal::can_replace_notes() && line.trim_start().starts_with("Compiling ") {
+            compiled += 1;
+            let crate_name = line.trim_start().trim_start_matches("Compiling ").to_owned();
+            progress.tell(None, || format!("compiling {crate_name}, {} so far", output::count(compiled, "crate")));
+        } else {
+            progress.note(&line.dimmed().to_string());
+        }
+    };
+    jobmill_forge::build(toolchain, crates, profile, &mut hear).map_err(|error| failed(&error))
 }
 
 fn crates(directories: &[PathBuf]) -> Result<Vec<JobCrate>, Failure> {

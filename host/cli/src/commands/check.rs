@@ -1,7 +1,7 @@
 //! `jobmill check`: what a component is, and what would change if it went into the hopper.
 //! It asks a server only for the comparison, and does without one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -9,6 +9,7 @@ use clap::Args;
 use jobmill_client::{Answer, Job as Serving, Setting as SettingView};
 use jobmill_core::Job;
 use jobmill_core::job::Setting;
+use jobmill_core::job::difference::{Change, Members, changes};
 use jobmill_core::time::format_duration;
 use jobmill_server::SettingsView;
 use owo_colors::OwoColorize as _;
@@ -26,6 +27,7 @@ use crate::output;
 ///
 /// Exits with 1 when the engine would not load it.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
 pub(crate) struct Check {
     /// The component
     #[arg(value_name = "FILE.wasm")]
@@ -34,8 +36,9 @@ pub(crate) struct Check {
     config: ConfigFile,
 }
 
-/// What is compared: every member by its name, as JSON.
-type Members = BTreeMap<String, Value>;
+const EXAMPLE: &str = "\
+Example:
+  jobmill check target/guests/wasm32-wasip2/debug/welcome_email.wasm";
 
 /// The settings by their name, as a server would show them.
 type Settings = BTreeMap<String, SettingView>;
@@ -52,13 +55,6 @@ struct Report {
     /// The loaded version; null when there is none, or no server to ask.
     loaded_version: Option<String>,
     changes: Vec<Change>,
-}
-
-#[derive(Debug, PartialEq, Serialize)]
-struct Change {
-    member: String,
-    before: Value,
-    after: Value,
 }
 
 impl Check {
@@ -130,16 +126,6 @@ fn with_settings<const N: usize>(described: [(&str, Value); N], settings: &Setti
     described.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(settings).collect()
 }
 
-fn changes(before: &Members, after: &Members) -> Vec<Change> {
-    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let of = |members: &Members, name: &str| members.get(name).cloned().unwrap_or_default();
-    names
-        .into_iter()
-        .map(|name| Change { member: name.clone(), before: of(before, name), after: of(after, name) })
-        .filter(|change| change.before != change.after)
-        .collect()
-}
-
 fn described(examined: &Examined, report: &Report) -> String {
     let job = &examined.job;
     let lines = |words: Vec<String>| (!words.is_empty()).then(|| words.join("\n"));
@@ -165,9 +151,7 @@ fn described(examined: &Examined, report: &Report) -> String {
         Some(version) => {
             let _ = write!(text, "\n  changes against {version}");
             for change in &report.changes {
-                let before = format!("-- {} {}", change.member, shown(&change.before));
-                let after = format!("++ {} {}", change.member, shown(&change.after));
-                let _ = write!(text, "\n  {}\n  {}", before.red(), after.green());
+                let _ = write!(text, "\n  {}", output::visible(&change.to_string()));
             }
         }
     }
@@ -192,14 +176,6 @@ fn with_source<T>(setting: &Setting<T>, value: &str) -> String {
     format!("{value} ({source})")
 }
 
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => "(none)".to_owned(),
-        Value::String(text) => output::visible(text),
-        other => output::visible(&other.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use jobmill_core::job::descriptor::Concurrency;
@@ -214,8 +190,8 @@ mod tests {
         let before = Settings::from([setting("retries", 3.into()), setting("queue", "default".into())]);
         let after = Settings::from([setting("retries", 5.into())]);
         let expected = [
-            Change { member: "queue".to_owned(), before: "default".into(), after: Value::Null },
-            Change { member: "retries".to_owned(), before: 3.into(), after: 5.into() },
+            Change { field: "queue".to_owned(), before: "default".into(), after: Value::Null },
+            Change { field: "retries".to_owned(), before: 3.into(), after: 5.into() },
         ];
         assert_eq!(changes(&with_settings(title.clone(), &before), &with_settings(title, &after)), expected);
     }
@@ -229,7 +205,7 @@ mod tests {
             with_settings([], &settings(&job).expect("they can be shown"))
         };
         let after = serde_json::json!([{ "limit": 2 }]);
-        let expected = Change { member: "concurrency".to_owned(), before: Value::Array(vec![]), after };
+        let expected = Change { field: "concurrency".to_owned(), before: Value::Array(vec![]), after };
         assert_eq!(changes(&members(descriptor), &members(limited)), [expected]);
     }
 }

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use comfy_table::Cell;
-use jobmill_client::{Client, DeadGroup, DeadSelection, DiscardDead, RequeueDead};
+use jobmill_client::{Client, DeadGroup, DeadSelection, DiscardDead, RequeueDead, Run};
 use jobmill_core::time::parse_duration;
-use jobmill_core::{JobId, RunId};
+use jobmill_core::{JobId, RunId, Timestamp};
 use serde_json::value::RawValue;
 
 use super::Context;
-use super::runs::{InDoubtArgument, in_doubt};
+use super::runs::{InDoubtArgument, attempt_text, in_doubt, sentence};
 use crate::failure::{Exit, Failure};
+use crate::output::Column::{Text, Whole};
+use crate::watch::{Looked, Watch};
 use crate::{bulk, machine, output};
 
 /// Dead letters
@@ -23,14 +25,19 @@ pub(crate) enum Dead {
         /// Of this job
         #[arg(long, value_name = "JOB")]
         job: Option<JobId>,
+        #[command(flatten)]
+        watch: Watch,
     },
-    /// One group, with an example
+    /// One group, with an example of its runs
     Show {
         /// The group's fingerprint, or the beginning of it
         #[arg(value_name = "FINGERPRINT")]
         fingerprint: String,
     },
     /// Put dead runs back; their attempts start anew
+    ///
+    /// What --job or --fingerprint names is asked about with the number of runs.
+    #[command(after_help = REQUEUE_EXAMPLE)]
     Requeue {
         #[command(flatten)]
         which: Which,
@@ -41,6 +48,7 @@ pub(crate) enum Dead {
         in_doubt: InDoubtArgument,
     },
     /// Put dead runs aside for good: they end cancelled
+    #[command(after_help = DISCARD_EXAMPLE)]
     Discard {
         #[command(flatten)]
         which: Which,
@@ -49,6 +57,15 @@ pub(crate) enum Dead {
         reason: Option<String>,
     },
 }
+
+const REQUEUE_EXAMPLE: &str = "\
+Example:
+  jobmill dead requeue --job purchase-confirmation --dry-run
+  jobmill dead requeue --fingerprint 5b0cf2f1a7d90e34 --spread 1m";
+
+const DISCARD_EXAMPLE: &str = "\
+Example:
+  jobmill dead discard --fingerprint 5b0cf2f1a7d90e34 --reason 'orders of a test'";
 
 /// Which dead runs.
 #[derive(Debug, Args)]
@@ -68,8 +85,13 @@ pub(crate) struct Which {
 }
 
 impl Which {
+    /// Whether they are named otherwise than one by one.
+    fn is_filtered(&self) -> bool {
+        self.job.is_some() || self.fingerprint.is_some()
+    }
+
     fn filter(&self) -> Result<DeadSelection<'_>, Failure> {
-        if self.runs.is_empty() && self.job.is_none() && self.fingerprint.is_none() {
+        if self.runs.is_empty() && !self.is_filtered() {
             return Err(Failure::usage("nothing-named", "no dead run is named")
                 .advise("give the ids of runs, or one of --job, --fingerprint; `jobmill dead list` shows the groups"));
         }
@@ -84,7 +106,7 @@ impl Which {
 impl Dead {
     pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
         match self {
-            Self::List { job } => list(job.as_ref(), context)?,
+            Self::List { job, watch } => list(job.as_ref(), watch, context)?,
             Self::Show { fingerprint } => show(&fingerprint, context)?,
             Self::Requeue { which, spread, in_doubt } => {
                 let (filter, in_doubt) = (which.filter()?, in_doubt.choice());
@@ -92,7 +114,7 @@ impl Dead {
                     send: &|client, dry_run| client.requeue_dead(&RequeueDead { filter, spread, in_doubt, dry_run }),
                     verb: "requeue",
                     done: "requeued",
-                    asks: false,
+                    asks: which.is_filtered(),
                 };
                 return action.carry_out(which.dry_run, context);
             }
@@ -118,9 +140,12 @@ fn groups(client: &Client, job: Option<&JobId>) -> Result<Vec<(DeadGroup, Box<Ra
     Ok(groups.filter(|(group, _)| job.is_none_or(|job| *job == group.job)).collect())
 }
 
-fn list(job: Option<&JobId>, context: &Context) -> Result<(), Failure> {
-    let (groups, items): (Vec<_>, Vec<_>) = groups(&context.client()?, job)?.into_iter().unzip();
-    context.output.list(&items, None, "no run is dead", || {
+fn list(job: Option<&JobId>, watch: Watch, context: &Context) -> Result<(), Failure> {
+    let look = |client: &Client| {
+        let (groups, texts) = groups(client, job)?.into_iter().unzip();
+        Ok(Looked { texts, items: Ok(groups), next_cursor: None })
+    };
+    watch.show(context, "no run is dead", look, |groups: &[DeadGroup]| {
         let now = machine::now();
         let rows = groups.iter().map(|group| {
             vec![
@@ -131,7 +156,10 @@ fn list(job: Option<&JobId>, context: &Context) -> Result<(), Failure> {
                 Cell::new(format!("{}: {}", group.kind, output::first_line(&group.message))),
             ]
         });
-        Ok(output::table(&["FINGERPRINT", "JOB", "RUNS", "LAST SEEN", "ERROR"], rows.collect()))
+        output::table(
+            &[Whole("FINGERPRINT"), Text("JOB"), Whole("RUNS"), Whole("LAST SEEN"), Text("ERROR")],
+            rows.collect(),
+        )
     })
 }
 
@@ -159,12 +187,25 @@ fn show(fingerprint: &str, context: &Context) -> Result<(), Failure> {
             ("first seen", Some(output::exact(group.first_seen, now))),
             ("last seen", Some(output::exact(group.last_seen, now))),
             ("versions", Some(group.versions.join(", "))),
-            ("example", Some(format!("{}  see `jobmill runs show {}`", group.example, group.example))),
             ("requeue", Some(format!("jobmill dead requeue --fingerprint {} --spread 1m", group.fingerprint))),
+            ("discard", Some(format!("jobmill dead discard --fingerprint {}", group.fingerprint))),
+            ("example", Some(format!("{}  see `jobmill runs show {}`", group.example, group.example))),
         ]);
-        let doubts = example.as_deref().map(in_doubt).unwrap_or_default();
-        std::iter::once(pairs).chain(doubts).collect::<Vec<_>>().join("\n")
+        let example = example.as_deref().map(|example| example_lines(example, now)).unwrap_or_default();
+        std::iter::once(pairs).chain(example).collect::<Vec<_>>().join("\n")
     })
+}
+
+/// One of the runs: how it ended, what it was given, and its last attempt with the version that it ran.
+fn example_lines(example: &Run, now: Timestamp) -> Vec<String> {
+    let mut lines = vec![
+        String::new(),
+        sentence(example, now),
+        output::pairs(&[("payload", Some(output::visible(example.payload.as_str())))]),
+    ];
+    lines.extend(example.attempts.last().map(attempt_text));
+    lines.extend(in_doubt(example));
+    lines
 }
 
 #[cfg(test)]

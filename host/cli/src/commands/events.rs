@@ -9,12 +9,15 @@ use jobmill_core::{EventId, Timestamp};
 use super::Context;
 use super::runs::parse_since;
 use crate::failure::{Exit, Failure};
+use crate::output::Column::{Text, Whole};
+use crate::watch::Watch;
 use crate::{machine, output};
 
 /// Events
 #[derive(Debug, Subcommand)]
 pub(crate) enum Events {
     /// Events, newest first
+    #[command(after_help = LIST_EXAMPLE)]
     List {
         /// Of this name
         #[arg(long, value_name = "NAME")]
@@ -28,6 +31,8 @@ pub(crate) enum Events {
         /// At most this many
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
+        #[command(flatten)]
+        watch: Watch,
     },
     /// One event with its data and its runs
     Show {
@@ -37,11 +42,15 @@ pub(crate) enum Events {
     },
 }
 
+const LIST_EXAMPLE: &str = "\
+Example:
+  jobmill events list --name email/welcome --since 1h";
+
 impl Events {
     pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
         match self {
-            Self::List { name, since, until, limit } => {
-                list(&EventFilter { name: name.as_deref(), since, until }, limit, context)?;
+            Self::List { name, since, until, limit, watch } => {
+                list(&EventFilter { name: name.as_deref(), since, until }, limit, watch, context)?;
             }
             Self::Show { event } => {
                 let event = context.client()?.event(&event)?;
@@ -52,15 +61,16 @@ impl Events {
     }
 }
 
-fn list(filter: &EventFilter<'_>, limit: u32, context: &Context) -> Result<(), Failure> {
+fn list(filter: &EventFilter<'_>, limit: u32, watch: Watch, context: &Context) -> Result<(), Failure> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let page = context.client()?.events(filter, limit)?;
     let empty = "no such event; publish one with `jobmill emit NAME --data JSON`";
-    context.output.list(page.texts(), page.next_cursor(), empty, || {
-        let now = machine::now();
-        let rows = page.items()?.iter().map(|event| row(event, now)).collect();
-        Ok(output::table(&["EVENT", "NAME", "RECEIVED", "RUNS"], rows))
-    })
+    watch.show(context, empty, |client| Ok(client.events(filter, limit)?.into()), table)
+}
+
+fn table(events: &[Event]) -> String {
+    let now = machine::now();
+    let columns = [Text("EVENT"), Text("NAME"), Whole("RECEIVED"), Text("RUNS")];
+    output::table(&columns, events.iter().map(|event| row(event, now)).collect())
 }
 
 fn row(event: &Event, now: Timestamp) -> Vec<Cell> {

@@ -8,17 +8,28 @@ use comfy_table::{Cell, Color};
 use jobmill_client::{Answer, Breaker, Job, Setting};
 use jobmill_core::{Backoff, JobId, Timestamp};
 
-use super::{Context, flow_settings};
+use super::{Context, flow_settings, job_versions};
 use crate::failure::{Exit, Failure};
+use crate::output::Column::{Extra, Text, Whole};
+use crate::watch::Watch;
 use crate::{machine, operator, output, words};
 
 /// The loaded jobs
 #[derive(Debug, Subcommand)]
 pub(crate) enum Jobs {
     /// Jobs and files that could not be loaded
-    List,
+    List {
+        #[command(flatten)]
+        watch: Watch,
+    },
     /// One job with its settings and where each comes from
     Show {
+        /// The job's id
+        #[arg(value_name = "JOB")]
+        job: String,
+    },
+    /// Versions of a job that were loaded, and what changed from one to the next
+    Versions {
         /// The job's id
         #[arg(value_name = "JOB")]
         job: String,
@@ -40,8 +51,9 @@ pub(crate) enum Jobs {
 impl Jobs {
     pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
         match self {
-            Self::List => list(context)?,
+            Self::List { watch } => list(watch, context)?,
             Self::Show { job } => show(&job, context)?,
+            Self::Versions { job } => job_versions::list(&job, context)?,
             Self::Pause { job } => {
                 changed(&job, &context.client()?.pause_job(job.as_str(), &operator::name())?, context)?;
             }
@@ -53,23 +65,21 @@ impl Jobs {
     }
 }
 
-fn list(context: &Context) -> Result<(), Failure> {
-    let page = context.client()?.jobs()?;
+fn list(watch: Watch, context: &Context) -> Result<(), Failure> {
     let empty = "no job is loaded; put a .wasm into the hopper, or make one with `jobmill new NAME`";
-    context.output.list(page.texts(), page.next_cursor(), empty, || {
-        let jobs = page.items()?;
-        let mut text = output::table(
-            &["JOB", "STATUS", "VERSION", "TRIGGERS", "RETRIES", "TITLE"],
-            jobs.iter().map(row).collect(),
-        );
-        for job in &jobs {
-            if let Some(error) = &job.error {
-                let file = job.file.as_deref().unwrap_or_default();
-                let _ = write!(text, "\n{file}: {}", output::visible(error));
-            }
+    watch.show(context, empty, |client| Ok(client.jobs()?.into()), table)
+}
+
+fn table(jobs: &[Job]) -> String {
+    let columns = [Text("JOB"), Whole("STATUS"), Whole("VERSION"), Text("TRIGGERS"), Extra("RETRIES"), Text("TITLE")];
+    let mut text = output::table(&columns, jobs.iter().map(row).collect());
+    for job in jobs {
+        if let Some(error) = &job.error {
+            let file = job.file.as_deref().unwrap_or_default();
+            let _ = write!(text, "\n{file}: {}", output::visible(error));
         }
-        Ok(text)
-    })
+    }
+    text
 }
 
 fn row(job: &Job) -> Vec<Cell> {

@@ -8,15 +8,18 @@ use comfy_table::{Cell, Color};
 use jobmill_client::{Mail as MailDocument, MailFilter};
 use jobmill_core::{MailId, RunId, Timestamp};
 
-use super::Context;
 use super::runs::parse_since;
+use super::{Context, faults};
 use crate::failure::{Exit, Failure};
+use crate::output::Column::{Extra, Text, Whole};
+use crate::watch::Watch;
 use crate::{machine, output};
 
 /// The e-mail log
 #[derive(Debug, Subcommand)]
 pub(crate) enum Mail {
     /// Mails, newest first
+    #[command(after_help = LIST_EXAMPLE)]
     List {
         /// To this address
         #[arg(long, value_name = "ADDRESS")]
@@ -39,6 +42,8 @@ pub(crate) enum Mail {
         /// At most this many
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
+        #[command(flatten)]
+        watch: Watch,
     },
     /// One mail with its content
     Show {
@@ -61,7 +66,11 @@ pub(crate) enum Mail {
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
     },
+    /// Make the next mails fail, over all jobs; in development only
+    #[command(after_help = FAIL_EXAMPLE)]
+    Fail(faults::Faults),
     /// Send no more mail to an address
+    #[command(after_help = SUPPRESS_EXAMPLE)]
     Suppress {
         /// The address, in any case
         #[arg(value_name = "ADDRESS")]
@@ -80,6 +89,20 @@ pub(crate) enum Mail {
     Clear,
 }
 
+const LIST_EXAMPLE: &str = "\
+Example:
+  jobmill mail list --to ada@example.com --since 24h
+  jobmill mail list --status failed --watch";
+
+const SUPPRESS_EXAMPLE: &str = "\
+Example:
+  jobmill mail suppress ada@example.com --reason 'asked for it by phone'";
+
+const FAIL_EXAMPLE: &str = "\
+Example:
+  jobmill mail fail 2
+  jobmill mail fail 1 --kind permanent";
+
 /// A part of a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
@@ -94,15 +117,19 @@ pub(crate) enum Part {
 impl Mail {
     pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
         match self {
-            Self::List { to, kind, status, run, since, until, limit } => {
+            Self::List { to, kind, status, run, since, until, limit, watch } => {
                 let (to, kind, status) = (to.as_deref(), kind.as_deref(), status.as_deref());
-                list(&MailFilter { to, kind, status, run, since, until }, limit, context)?;
+                list(&MailFilter { to, kind, status, run, since, until }, limit, watch, context)?;
             }
             Self::Show { mail, part } => show(mail, part, context)?,
             Self::Release { mail } => release(mail, context)?,
             Self::Suppressions { limit } => suppressions::list(limit, context)?,
             Self::Suppress { address, reason } => suppressions::suppress(&address, reason.as_deref(), context)?,
             Self::Lift { address } => suppressions::lift(&address, context)?,
+            Self::Fail(faults) => {
+                let set = context.client()?.fail_mail(faults.fail_next, faults.kind())?;
+                faults.tell(&set, "mail", context)?;
+            }
             Self::Clear => {
                 context.output.confirm("empty the e-mail log?")?;
                 let cleared = context.client()?.clear_mail()?;
@@ -117,30 +144,38 @@ impl Mail {
     }
 }
 
-fn list(filter: &MailFilter<'_>, limit: u32, context: &Context) -> Result<(), Failure> {
+fn list(filter: &MailFilter<'_>, limit: u32, watch: Watch, context: &Context) -> Result<(), Failure> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let page = context.client()?.mails(filter, limit)?;
-    context.output.list(page.texts(), page.next_cursor(), "no such mail", || {
-        let now = machine::now();
-        let mails = page.items()?;
-        let rows = mails.iter().map(|mail| {
-            vec![
-                Cell::new(mail.id),
-                status_cell(&mail.status),
-                output::text_cell(&mail.to),
-                output::text_cell(&mail.subject),
-                Cell::new(&mail.kind),
-                output::number_cell(mail.attempts),
-                output::number_cell(output::relative(mail.created_at, now)),
-                Cell::new(mail.run),
-                Cell::new(mail.reply.as_deref().map(output::first_line).unwrap_or_default()),
-            ]
-        });
-        Ok(output::table(
-            &["MAIL", "STATUS", "TO", "SUBJECT", "KIND", "ATTEMPTS", "CREATED", "RUN", "REPLY"],
-            rows.collect(),
-        ))
-    })
+    watch.show(context, "no such mail", |client| Ok(client.mails(filter, limit)?.into()), table)
+}
+
+fn table(mails: &[MailDocument]) -> String {
+    let now = machine::now();
+    let rows = mails.iter().map(|mail| {
+        vec![
+            Cell::new(mail.id),
+            status_cell(&mail.status),
+            output::text_cell(&mail.to),
+            output::text_cell(&mail.subject),
+            Cell::new(&mail.kind),
+            output::number_cell(mail.attempts),
+            output::number_cell(output::relative(mail.created_at, now)),
+            Cell::new(mail.run),
+            Cell::new(mail.reply.as_deref().map(output::first_line).unwrap_or_default()),
+        ]
+    });
+    let columns = [
+        Whole("MAIL"),
+        Whole("STATUS"),
+        Text("TO"),
+        Text("SUBJECT"),
+        Extra("KIND"),
+        Extra("ATTEMPTS"),
+        Extra("CREATED"),
+        Extra("RUN"),
+        Extra("REPLY"),
+    ];
+    output::table(&columns, rows.collect())
 }
 
 fn status_cell(status: &str) -> Cell {

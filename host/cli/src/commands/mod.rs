@@ -1,6 +1,7 @@
 //! The commands, one file each: what each takes and what it does.
 //! Serving lives in `serve`; the client, the output and the configuration in modules of their own.
 
+pub(crate) mod audit;
 pub(crate) mod bench;
 pub(crate) mod build;
 pub(crate) mod check;
@@ -12,7 +13,9 @@ pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod emit;
 pub(crate) mod events;
+mod faults;
 mod flow_settings;
+mod job_versions;
 pub(crate) mod jobs;
 pub(crate) mod mail;
 pub(crate) mod new;
@@ -76,6 +79,7 @@ pub(crate) fn carry_out(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Orders(orders) => orders.carry_out(context),
         Command::Webhooks(webhooks) => webhooks.carry_out(context),
         Command::Token(token) => token.carry_out(context),
+        Command::Audit(audit) => audit.carry_out(context),
         Command::Store(store) => store.carry_out(context),
         Command::Bench(bench) => bench.carry_out(context),
         Command::Doctor(doctor) => doctor.carry_out(context),

@@ -7,9 +7,10 @@ use iso_currency::Currency;
 use jobmill_client::{Client, Order};
 use jobmill_core::order::Money;
 
-use super::Context;
+use super::{Context, faults};
 use crate::document::DocumentSource;
 use crate::failure::{Exit, Failure};
+use crate::output::Column::{Extra, Text, Whole};
 use crate::{machine, output};
 
 /// The embedded order book
@@ -37,7 +38,15 @@ pub(crate) enum Orders {
         #[arg(long, value_name = "JSON|@FILE|-")]
         data: DocumentSource,
     },
+    /// Make the next changes of orders fail, over all jobs; in development only
+    #[command(after_help = FAIL_EXAMPLE)]
+    Fail(faults::Faults),
 }
+
+const FAIL_EXAMPLE: &str = "\
+Example:
+  jobmill orders fail 2
+  jobmill orders fail 1 --kind permanent";
 
 const PUT_EXAMPLE: &str = "\
 Example:
@@ -60,6 +69,10 @@ impl Orders {
                 context.output.document(order.text(), || order.id.clone())?;
                 context.output.note(&format!("revision {}", order.revision));
             }
+            Self::Fail(faults) => {
+                let set = client.fail_orders(faults.fail_next, faults.kind())?;
+                faults.tell(&set, "change of an order", context)?;
+            }
         }
         Ok(Exit::Done)
     }
@@ -81,7 +94,10 @@ fn list(client: &Client, limit: u32, context: &Context) -> Result<(), Failure> {
                 output::number_cell(order.revision),
             ]
         });
-        Ok(output::table(&["ORDER", "STATUS", "CUSTOMER", "ITEMS", "TOTAL", "REVISION"], rows.collect()))
+        Ok(output::table(
+            &[Text("ORDER"), Whole("STATUS"), Text("CUSTOMER"), Extra("ITEMS"), Whole("TOTAL"), Extra("REVISION")],
+            rows.collect(),
+        ))
     })
 }
 

@@ -8,13 +8,18 @@ use jobmill_core::Timestamp;
 
 use super::Context;
 use crate::failure::{Exit, Failure};
+use crate::output::Column::{Text, Whole};
+use crate::watch::Watch;
 use crate::{machine, operator, output, words};
 
 /// Queues
 #[derive(Debug, Subcommand)]
 pub(crate) enum Queues {
     /// Every queue with its limit, its runs, and who paused it
-    List,
+    List {
+        #[command(flatten)]
+        watch: Watch,
+    },
     /// Let none of its runs begin; those under way go on
     Pause(One),
     /// Let a paused queue go on
@@ -65,7 +70,7 @@ impl Queues {
     pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
         let by = operator::name();
         match self {
-            Self::List => list(context)?,
+            Self::List { watch } => list(watch, context)?,
             Self::Pause(one) => changed(&context.client()?.pause_queue(&one.queue, &by)?, context)?,
             Self::Resume(one) => changed(&context.client()?.resume_queue(&one.queue, &by)?, context)?,
             Self::Set(Set { queue, concurrency: Concurrency(limit) }) => {
@@ -76,14 +81,15 @@ impl Queues {
     }
 }
 
-fn list(context: &Context) -> Result<(), Failure> {
-    let page = context.client()?.queues()?;
+fn list(watch: Watch, context: &Context) -> Result<(), Failure> {
     let empty = "there is no queue; the jobs in the hopper and [queues] in the configuration name them";
-    context.output.list(page.texts(), page.next_cursor(), empty, || {
-        let now = machine::now();
-        let rows = page.items()?.iter().map(|queue| row(queue, now)).collect();
-        Ok(output::table(&["QUEUE", "STATUS", "RUNNING", "WAITING", "AT ONCE"], rows))
-    })
+    watch.show(context, empty, |client| Ok(client.queues()?.into()), table)
+}
+
+fn table(queues: &[Queue]) -> String {
+    let now = machine::now();
+    let columns = [Text("QUEUE"), Text("STATUS"), Whole("RUNNING"), Whole("WAITING"), Whole("AT ONCE")];
+    output::table(&columns, queues.iter().map(|queue| row(queue, now)).collect())
 }
 
 fn row(queue: &Queue, now: Timestamp) -> Vec<Cell> {

@@ -3,11 +3,12 @@
 
 use clap::Subcommand;
 use comfy_table::Cell;
-use jobmill_client::{Client, Enqueue, Schedule as Listed};
-use jobmill_core::{JobId, Json, Timestamp};
+use jobmill_client::{Client, Schedule as Listed};
+use jobmill_core::{JobId, Timestamp};
 
 use super::Context;
 use crate::failure::{Exit, Failure};
+use crate::output::Column::{Extra, Text, Whole};
 use crate::{machine, output};
 
 /// Schedules
@@ -50,27 +51,27 @@ fn table(schedules: &[Listed], now: Timestamp) -> String {
             Cell::new(schedule.last_run.map_or_else(|| "–".to_owned(), |run| run.to_string())),
         ]
     });
-    output::table(&["JOB", "CRON", "NEXT", "AT", "LAST RUN"], rows.collect())
+    output::table(&[Text("JOB"), Text("CRON"), Whole("NEXT"), Extra("AT"), Whole("LAST RUN")], rows.collect())
 }
 
 fn trigger(job: &JobId, context: &Context) -> Result<(), Failure> {
     let client = context.client()?;
-    check_scheduled(job, &client)?;
-    let run = client.enqueue(&Enqueue::new(job.as_str(), &Json::empty_object()))?;
+    let run = client.trigger_schedule(job.as_str()).map_err(|error| match error.code() {
+        Some("wrong-state") => unscheduled(job, &client),
+        _ => error.into(),
+    })?;
     context.output.document(run.text(), || run.id.to_string())
 }
 
-fn check_scheduled(job: &JobId, client: &Client) -> Result<(), Failure> {
-    let listed = client.schedules()?.items()?;
-    if listed.iter().any(|schedule| schedule.job == *job) {
-        return Ok(());
+/// The job is there and has no schedule; others may have one.
+fn unscheduled(job: &JobId, client: &Client) -> Failure {
+    match client.schedules().and_then(|page| page.items()) {
+        Ok(listed) => without_schedule(job, &listed),
+        Err(error) => error.into(),
     }
-    // A job that is not there at all is another matter.
-    client.job(job.as_str())?;
-    Err(unscheduled(job, &listed))
 }
 
-fn unscheduled(job: &JobId, listed: &[Listed]) -> Failure {
+fn without_schedule(job: &JobId, listed: &[Listed]) -> Failure {
     let failure = Failure::not_found("no-schedule", format!("the job {job} has no schedule"));
     let failure = failure.advise(format!("`jobmill run {job}` enqueues a run of any job"));
     let mut jobs: Vec<&str> = listed.iter().map(|schedule| schedule.job.as_str()).collect();
@@ -129,7 +130,7 @@ mod tests {
     fn a_job_without_a_schedule_is_told_which_jobs_have_one() {
         let said = |listed: &[Listed]| {
             let job = "welcome-email".parse().expect("a job id");
-            let Failure::Said(report) = unscheduled(&job, listed) else { panic!("it is said") };
+            let Failure::Said(report) = without_schedule(&job, listed) else { panic!("it is said") };
             (report.exit, report.render())
         };
         let (exit, text) = said(&listed());

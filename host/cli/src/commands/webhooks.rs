@@ -9,6 +9,7 @@ use jobmill_core::{DeliveryId, Timestamp};
 
 use super::Context;
 use crate::failure::{Exit, Failure};
+use crate::output::Column::{Extra, Text, Whole};
 use crate::{machine, output};
 
 /// What can become of a delivery.
@@ -70,7 +71,10 @@ fn list(filter: &DeliveryFilter<'_>, limit: u32, context: &Context) -> Result<()
     context.output.list(page.texts(), page.next_cursor(), empty, || {
         let now = machine::now();
         let rows = page.items()?.iter().map(|delivery| row(delivery, now)).collect();
-        Ok(output::table(&["DELIVERY", "WEBHOOK", "KIND", "OUTCOME", "RECEIVED", "WHAT"], rows))
+        Ok(output::table(
+            &[Whole("DELIVERY"), Text("WEBHOOK"), Extra("KIND"), Whole("OUTCOME"), Whole("RECEIVED"), Text("WHAT")],
+            rows,
+        ))
     })
 }
 

@@ -6,6 +6,7 @@ mod events;
 pub(crate) mod keys;
 pub(crate) mod layers;
 mod mail;
+mod notify;
 pub(crate) mod orders;
 mod retention;
 pub(crate) mod secret;
@@ -36,6 +37,7 @@ use events::EventsSection;
 use keys::Kind;
 use layers::Sources;
 pub(crate) use mail::{AllowedAddress, DkimSection, ReleaseSection, SmtpSection};
+use notify::NotifySection;
 use orders::OrdersSection;
 use retention::RetentionSection;
 use secret::SecretSource;
@@ -63,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) mail: MailSection,
     /// Orders.
     pub(crate) orders: OrdersSection,
+    /// Who is told of dead runs.
+    pub(crate) notify: NotifySection,
     /// Events.
     events: EventsSection,
     /// How long runs are kept.
@@ -312,13 +316,15 @@ impl Config {
         self.queues.iter().filter_map(limit).collect()
     }
 
-    /// The same, with everything that it writes in `directory`, mail that does not leave it, and no orders of a shop.
+    /// The same, with everything that it writes in `directory`, mail that does not leave it, no orders of a shop, and nobody
+    /// who is told of dead runs.
     pub(crate) fn confined_to(mut self, directory: PathBuf) -> Self {
         self.data = directory;
         self.store.path = None;
         self.mail.mode = Some(MailMode::Capture);
         self.mail.release = None;
         self.orders = self.orders.embedded();
+        self.notify = self.notify.silent();
         self
     }
 

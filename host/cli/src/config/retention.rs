@@ -1,4 +1,5 @@
-//! `[retention]`: how long runs are kept after they ended, webhook deliveries after they came, and mails are shown.
+//! `[retention]`: how long runs are kept after they ended, webhook deliveries after they came, and mails and
+//! what operators did are shown.
 //! Taking them out is the engine's.
 
 use std::num::NonZeroUsize;
@@ -21,6 +22,8 @@ pub(super) struct RetentionSection {
     mail: Option<Duration>,
     #[serde(deserialize_with = "delivered")]
     deliveries: Option<Duration>,
+    #[serde(deserialize_with = "shown")]
+    audit: Option<Duration>,
     captured: NonZeroUsize,
 }
 
@@ -43,6 +46,7 @@ impl From<RetentionSection> for Retention {
             dead: section.dead.0,
             mail: section.mail,
             deliveries: section.deliveries,
+            audit: section.audit,
         }
     }
 }
@@ -76,7 +80,7 @@ fn delivered<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Durati
     }
 }
 
-/// How long the e-mail log shows a mail. It stands for nothing else, so any span will do.
+/// How long the e-mail log shows a mail, or the audit list an action. It stands for nothing else, so any span will do.
 fn shown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text == "never" {

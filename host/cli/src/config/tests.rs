@@ -236,12 +236,20 @@ fn a_value_of_the_wrong_kind_is_named_with_its_place() {
 fn runs_are_kept_for_a_span_or_never_taken_out() {
     let days = |days: u64| Some(Duration::from_hours(24 * days));
     let kept = |file: &str| Setup::new(file).load().config.retention();
-    let usual =
-        Retention { completed: days(30), cancelled: days(30), dead: days(180), mail: None, deliveries: days(30) };
+    let usual = Retention {
+        completed: days(30),
+        cancelled: days(30),
+        dead: days(180),
+        mail: None,
+        deliveries: days(30),
+        audit: days(90),
+    };
     assert_eq!(kept(""), usual);
     let file = "[retention]\ncompleted = \"24h\"\ndead = \"never\"\n";
     assert_eq!(kept(file), Retention { completed: days(1), dead: None, ..usual });
     assert_eq!(kept("[retention]\nmail = \"1h\"\n").mail, Some(Duration::from_hours(1)));
+    assert_eq!(kept("[retention]\naudit = \"1h\"\n").audit, Some(Duration::from_hours(1)));
+    assert_eq!(kept("[retention]\naudit = \"never\"\n").audit, None);
     for (value, said) in [("23h59m", "at least 24h"), ("always", "\"never\"")] {
         let text = Setup::new(&format!("[retention]\ncompleted = \"{value}\"\n")).refused();
         assert!(text.contains("retention.completed") && text.contains(said), "{text}");

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use jobmill_backends::{Credentials, DkimSettings, Faults, MailError, MailSettings, Mailer, Secret, SmtpSettings};
 use jobmill_core::mail::{Mail, MailStatus};
 use jobmill_engine::MailOutlet;
-use jobmill_server::{Alarm, Alarms};
+use jobmill_server::{Alarm, Alarms, MailRoute};
 use jobmill_store::Settlement;
 use tokio::time::Instant;
 
@@ -27,6 +27,18 @@ pub(crate) fn mailer(config: &Config, faults: Arc<Faults>) -> Result<Mailer, Fai
         _ => jobmill_backends::MailMode::Capture,
     };
     Mailer::new(MailSettings { mode, from }, faults).map_err(|error| Failure::usage("configuration", error.to_string()))
+}
+
+/// What becomes of mails, for people.
+pub(super) fn route(config: &Config) -> Result<MailRoute, Failure> {
+    let (mode, _) = config.mail_said()?;
+    match (mode, &config.mail.smtp) {
+        (MailMode::Smtp, Some(smtp)) => {
+            let SmtpSettings { host, port, .. } = smtp_settings(smtp)?;
+            Ok(MailRoute::Server(format!("{host}:{port}")))
+        }
+        _ => Ok(MailRoute::Captured),
+    }
 }
 
 /// What is wrong with mail just now.

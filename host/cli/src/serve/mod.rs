@@ -6,6 +6,7 @@ mod demo;
 mod email_log;
 mod host_log;
 mod mail;
+mod notify;
 mod orders;
 mod place;
 mod rebuild;
@@ -35,6 +36,7 @@ use crate::machine::{self, SystemClock, SystemEntropy};
 pub(crate) use data::{DataDirectory, Holder, is_writable};
 pub(crate) use host_log::start as start_log;
 pub(crate) use mail::{mailer, smtp_settings};
+pub(crate) use notify::Notify;
 pub(crate) use orders::shop_orders;
 
 /// What it serves for.
@@ -63,6 +65,8 @@ pub(crate) struct Mill {
     pub(crate) settings: ServerSettings,
     /// The shop's table of mails, if it is to be kept as ours is.
     pub(crate) email_log: Option<EmailLog>,
+    /// Who is told of dead runs.
+    pub(crate) notify: Notify,
     /// Released when everything has ended.
     pub(crate) data: DataDirectory,
 }
@@ -98,6 +102,7 @@ pub(crate) fn compose(config: &Config, data: DataDirectory, purpose: &Purpose) -
     let email_log = orders::email_log(&config.orders)?;
     let tokens = config.tokens(machine::now())?;
     let webhooks = config.webhooks()?;
+    let notify = notify::notify(config)?;
     create_hopper(&config.hopper.dir)?;
     let store = Arc::new(open_store(config)?);
     let query: Arc<dyn jobmill_store::Query> = Arc::clone(&store) as _;
@@ -134,6 +139,7 @@ pub(crate) fn compose(config: &Config, data: DataDirectory, purpose: &Purpose) -
     let faults = InjectedFaults { mail: mail_faults, orders: order_faults };
     let settings = ServerSettings {
         raw_mail: Arc::new(|mail| jobmill_backends::mime::mime(mail).map_err(|error| error.to_string())),
+        mail_route: mail::route(config)?,
         mail_outlet,
         alarms: mail::alarms(mailer),
         faults: match purpose {
@@ -142,9 +148,10 @@ pub(crate) fn compose(config: &Config, data: DataDirectory, purpose: &Purpose) -
         },
         tokens,
         webhooks,
+        on_duty: notify.on_duty.clone(),
         store_place: Some(place::store_place(&config.data, &config.store_path())),
     };
-    Ok(Mill { engine, handle, settings, email_log, data })
+    Ok(Mill { engine, handle, settings, email_log, notify, data })
 }
 
 async fn run(
@@ -154,7 +161,7 @@ async fn run(
     purpose: Purpose,
     context: &Context,
 ) -> Result<Exit, Failure> {
-    let Mill { engine, handle, settings, email_log, mut data } = mill;
+    let Mill { engine, handle, settings, email_log, notify, mut data } = mill;
     let refused = |error: &std::io::Error| port_refused(config.server.listen, error);
     let address = listener.local_addr().map_err(|error| refused(&error))?;
     data.tell_address(address)?;
@@ -168,6 +175,7 @@ async fn run(
     let stopping = signals.stop(handle.clone(), context.leave, config.engine.shutdown_grace, context.output);
     beside.spawn(stopping);
     beside.spawn(welcome::greet(handle.clone(), welcome::Greeting::new(config, address, &purpose), context.output));
+    beside.spawn(handle.clone().tell_of_dead(notify.receivers, notify.spike));
     if let Some(log) = email_log {
         beside.spawn(email_log::follow(handle.clone(), log));
     }

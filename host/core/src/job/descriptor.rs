@@ -10,6 +10,7 @@ use super::{JobError, refuse};
 use crate::backoff::Backoff;
 use crate::flow::{self, Pointer};
 use crate::limits;
+use crate::time::{as_optional_text, as_text};
 
 /// What starts a run of a job. Enqueueing by job id is always possible.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +31,9 @@ impl fmt::Display for Trigger {
     }
 }
 
-/// What a component says of itself, as it said it.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// What a component says of itself, as it said it. Written by the words of the WIT descriptor, with spans as text.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
 pub struct Descriptor {
     /// The id.
     pub id: String,
@@ -50,6 +52,7 @@ pub struct Descriptor {
     /// How the delay grows.
     pub backoff: Option<Backoff>,
     /// Wall-clock budget of one attempt.
+    #[serde(with = "as_optional_text")]
     pub timeout: Option<Duration>,
     /// How many runs may go on at once.
     pub concurrency: Vec<Concurrency>,
@@ -60,6 +63,7 @@ pub struct Descriptor {
     /// A JSON Pointer into the payload: a second run with the same value is the same run.
     pub unique_key: Option<String>,
     /// How long `unique_key` is remembered.
+    #[serde(with = "as_optional_text")]
     pub unique_for: Option<Duration>,
     /// JSON Schema of the payload, as text.
     pub payload_schema: Option<String>,
@@ -68,7 +72,7 @@ pub struct Descriptor {
 }
 
 /// [`flow::Concurrency`] with a key that nobody has checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Concurrency {
     /// How many.
     pub limit: u32,
@@ -77,22 +81,26 @@ pub struct Concurrency {
 }
 
 /// [`flow::RateLimit`] with a key that nobody has checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RateLimit {
     /// How many.
     pub limit: u32,
     /// In how long.
+    #[serde(with = "as_text")]
     pub period: Duration,
     /// A JSON Pointer into the payload.
     pub key: Option<String>,
 }
 
 /// [`flow::Debounce`] with a key that nobody has checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Debounce {
     /// How long it has to be quiet.
+    #[serde(with = "as_text")]
     pub period: Duration,
     /// At the latest this long after the first enqueue.
+    #[serde(with = "as_optional_text")]
     pub max_wait: Option<Duration>,
     /// A JSON Pointer into the payload.
     pub key: Option<String>,

@@ -3,8 +3,10 @@
 
 mod bounds;
 pub mod descriptor;
+pub mod difference;
 mod overrides;
 mod settings;
+mod version;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +23,7 @@ use crate::limits;
 pub use descriptor::{Descriptor, Trigger, check_event_name};
 pub use overrides::{JobOverrides, Switch};
 pub use settings::{Setting, Source};
+pub use version::JobVersion;
 
 /// A job that can be run.
 #[derive(Debug, Clone, PartialEq)]

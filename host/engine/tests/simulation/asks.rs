@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use jobmill_core::job::JobVersion;
 use jobmill_core::journal::{Entry, EntryKind};
 use jobmill_core::order::Order;
 use jobmill_core::transition::Refused;
@@ -28,6 +29,7 @@ pub(crate) enum Ask {
     Deliver(Box<NewDelivery>),
     Cancel(RunId, String),
     Requeue(RunId, Timestamp),
+    MakeDue(RunId),
     CancelMany(RunFilter, String),
     RequeueMany(DeadFilter, Duration),
     DiscardMany(DeadFilter, String),
@@ -39,6 +41,8 @@ pub(crate) enum Ask {
     Forget(u64, Forget),
     /// Who pauses a job; none lets it go on.
     ControlJob(JobId, Option<Pause>),
+    /// A version of a job was loaded.
+    Load(Box<JobVersion>),
     /// An attempt of an earlier process, or one that has ended, writes its end.
     Late(LeaseReference, Vec<EntryKind>, Vec<NewEvent>),
 }
@@ -57,6 +61,7 @@ pub(crate) enum Reply {
     Queue(QueueControl),
     Job(JobControl),
     Forgotten(Forgotten),
+    Loaded,
     Late(Result<RunHead, RecordError>),
 }
 
@@ -99,6 +104,7 @@ impl Ask {
             Self::Deliver(delivery) => Reply::Received(store.receive(*delivery, now).await?),
             Self::Cancel(run, reason) => Reply::Changed(store.cancel(run, reason, now).await?),
             Self::Requeue(run, due) => Reply::Changed(store.requeue(run, ATTEMPTS_ANEW, due, None, now).await?),
+            Self::MakeDue(run) => Reply::Changed(store.make_due(run, None, now).await?),
             Self::CancelMany(filter, reason) => Reply::Bulk(store.cancel_many(filter, reason, false, now).await?),
             Self::RequeueMany(filter, spread) => {
                 Reply::Bulk(store.requeue_many(filter, spread, Doubts::Leave, false, now).await?)
@@ -110,6 +116,7 @@ impl Ask {
             Self::ControlQueue(name, change) => Reply::Queue(store.control_queue(name, change, now).await?),
             Self::Forget(_, what) => Reply::Forgotten(store.forget(what, false).await?),
             Self::ControlJob(job, paused) => Reply::Job(store.control_job(job, paused).await?),
+            Self::Load(version) => store.put_version(*version).await.map(|()| Reply::Loaded)?,
             Self::Late(lease, entries, told) => match store.finish(lease, entries, told, now).await {
                 Err(RecordError::Store(error)) => return Err(error),
                 answer => Reply::Late(answer),
@@ -130,12 +137,17 @@ impl Ask {
             (Self::Requeue(run, due), Reply::Changed(Some(Ok(head)))) => {
                 judge_change(*run, head, watch, findings, |kind| tells_requeue(kind, Some(*due)));
             }
-            (Self::Cancel(run, _) | Self::Requeue(run, _), Reply::Changed(Some(Err(refused)))) => {
-                let so = |told: &Told| told.stood(|standing| standing.state == refused.state);
+            (Self::MakeDue(run), Reply::Changed(Some(Ok(head)))) => {
+                judge_change(*run, head, watch, findings, |kind| matches!(kind, EntryKind::MadeDue { .. }));
+            }
+            (Self::Cancel(run, _) | Self::Requeue(run, _) | Self::MakeDue(run), Reply::Changed(Some(Err(refused)))) => {
+                // What became due while it waited is told as available.
+                let shows = |state: RunState| state.is_waiting() && refused.state == RunState::Available;
+                let so = |told: &Told| told.stood(|it| it.state == refused.state || shows(it.state));
                 let holds = told_or_pruned(*run, durable, so) || refused.state == RunState::Running;
                 findings.require(holds, || format!("{run} was refused for a state that it never had: {refused}"));
             }
-            (Self::Cancel(run, _) | Self::Requeue(run, _), Reply::Changed(None)) => {
+            (Self::Cancel(run, _) | Self::Requeue(run, _) | Self::MakeDue(run), Reply::Changed(None)) => {
                 findings.require(durable.pruned.contains(run), || format!("{run} is durable, and nobody knows it"));
             }
             (Self::CancelMany(_, reason) | Self::DiscardMany(_, reason), Reply::Bulk(outcome)) => {
@@ -164,6 +176,10 @@ impl Ask {
                 findings.require(is_done && durable.controls.has_said_of_job(job, control), || {
                     format!("{self:?} was acknowledged with {control:?} and is not durable")
                 });
+            }
+            (Self::Load(version), Reply::Loaded) => {
+                let is_kept = durable.controls.has_version(version);
+                findings.require(is_kept, || format!("{version:?} was acknowledged and is not durable"));
             }
             // What is left of what was to be forgotten, `judge_forget` says.
             (Self::Forget(..), Reply::Forgotten(_))

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use jobmill_core::job::JobVersion;
 use jobmill_core::journal::{EntryKind, Finished};
 use jobmill_core::order::{Money, Order, OrderStatus};
 use jobmill_core::run::AttemptOutcome;
-use jobmill_core::{Clock as _, EventKey, Json, RunId, RunState, Timestamp};
+use jobmill_core::{Clock as _, Descriptor, EventKey, Json, RunId, RunState, Timestamp, Version};
 use jobmill_store::{Control, DeadFilter, Forget, NewRun, Pause, QueueChange, Retention, RunFilter, RunFlow};
 
 use crate::arrivals::telling;
@@ -15,12 +16,18 @@ use crate::forgets::Cut;
 use crate::policies::{Kind, pointer};
 use crate::scenario::Scenario;
 use crate::script::{ORDERS, READERS, document, payload, reader};
+use crate::truth::Told;
 use crate::world::World;
 
 /// Runs of one seed: enough to meet each other, few enough to look at.
 pub(crate) const RUNS_MAX: usize = 250;
 /// Where anything is: one in so many requests comes with one to forget something.
 const FORGETS: u64 = 25;
+/// Where anybody is impatient: one in so many requests comes with one to begin at once.
+const IMPATIENT: u64 = 3;
+/// Where versions are put on record: one in so many requests comes with one, of so many of a job.
+const LOADED: u64 = 4;
+const VERSIONS: u64 = 5;
 
 impl World {
     /// Somebody asks for something.
@@ -48,6 +55,13 @@ impl World {
         if let Some(ask) = self.arrive() {
             self.put(ask);
         }
+        if let Some(run) = self.impatient() {
+            self.log.watch().made_due.insert(run);
+            self.put(Ask::MakeDue(run));
+        }
+        if let Some(ask) = self.loaded() {
+            self.put(ask);
+        }
         if self.scenario.forgets && self.besides.one_in(FORGETS) {
             let ask = self.forget();
             self.put(ask);
@@ -69,6 +83,34 @@ impl World {
         self.log.watch().cut = chance.one_of(&cuts).flatten();
         self.forgets += 1;
         Ask::Forget(self.forgets, Forget { email, value })
+    }
+
+    /// A run that somebody does not want to wait for its time: mostly one that does, and sometimes any.
+    fn impatient(&self) -> Option<RunId> {
+        let chance = self.impatience.as_ref().filter(|chance| chance.one_in(IMPATIENT))?;
+        let watch = self.log.watch();
+        let any = chance.one_in(5);
+        let waits = |told: &Told| told.standing.shown(self.clock.now()) != RunState::Available;
+        let runs = watch.durable.runs.iter();
+        let runs = runs.filter(|(_, told)| any || (told.standing.state.is_waiting() && waits(told)));
+        chance.one_of(&runs.map(|(run, _)| *run).collect::<Vec<_>>())
+    }
+
+    /// A version of a job is loaded, for the first time or again.
+    fn loaded(&self) -> Option<Ask> {
+        let chance = self.loads.as_ref().filter(|chance| chance.one_in(LOADED))?;
+        let (job, number, now) = (chance.below(self.scenario.jobs), chance.below(VERSIONS), self.clock.now());
+        let component = format!("job {job} version {number}");
+        Some(Ask::Load(Box::new(JobVersion {
+            job: Scenario::job(job),
+            version: Version::of(component.as_bytes()),
+            file: format!("job-{job}.wasm"),
+            descriptor: Descriptor { title: component, ..Descriptor::default() },
+            imports: Vec::new(),
+            size: number,
+            first_loaded_at: now,
+            last_loaded_at: now,
+        })))
     }
 
     /// An operator says something of a queue or a job.
@@ -222,7 +264,8 @@ impl World {
     fn retention(&self) -> Retention {
         let age = |one_in| self.chance.one_in(one_in).then(|| Duration::from_hours(self.chance.below(30)));
         let deliveries = self.scenario.arrivals.map(|_| Duration::ZERO);
-        Retention { completed: Some(Duration::ZERO), cancelled: age(2), dead: age(2), mail: None, deliveries }
+        let (cancelled, dead) = (age(2), age(2));
+        Retention { completed: Some(Duration::ZERO), cancelled, dead, mail: None, deliveries, audit: None }
     }
 
     fn order(&self) -> Order {
@@ -280,6 +323,14 @@ fn resumes(control: &Control) -> Option<Ask> {
             control.paused.is_some().then(|| Ask::ControlQueue(name.clone(), change))
         }
         Control::Job { job, control } => control.paused.is_some().then(|| Ask::ControlJob(job.clone(), None)),
-        Control::Schedule(_) | Control::Suppression(_) | Control::SuppressionLifted(_) | Control::Token(_) => None,
+        Control::Schedule(_)
+        | Control::Suppression(_)
+        | Control::SuppressionLifted(_)
+        | Control::Token(_)
+        | Control::Audit(_)
+        | Control::AuditGone(_)
+        | Control::Notice(_)
+        | Control::NoticeGone { .. }
+        | Control::Version(_) => None,
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use jobmill_core::job::JobVersion;
 use jobmill_core::{JobId, Timestamp};
 use jobmill_store::{Control, ControlKey, JobControl, Pause, QueueControl, Schedule};
 
@@ -33,7 +34,15 @@ impl Controls {
         match self.now(key)? {
             Control::Queue { control, .. } => control.paused.as_ref(),
             Control::Job { control, .. } => control.paused.as_ref(),
-            Control::Schedule(_) | Control::Suppression(_) | Control::SuppressionLifted(_) | Control::Token(_) => None,
+            Control::Schedule(_)
+            | Control::Suppression(_)
+            | Control::SuppressionLifted(_)
+            | Control::Token(_)
+            | Control::Audit(_)
+            | Control::AuditGone(_)
+            | Control::Notice(_)
+            | Control::NoticeGone { .. }
+            | Control::Version(_) => None,
         }
     }
 
@@ -71,6 +80,13 @@ impl Controls {
         let said = self.0.get(&ControlKey::Schedule(key.0.clone(), key.1.clone())).into_iter().flatten();
         let mut said = said.filter_map(|it| if let Control::Schedule(schedule) = it { Some(schedule) } else { None });
         said.any(|schedule| schedule.up_to == up_to && schedule.ended == ended)
+    }
+
+    /// Whether a version is known from no later than its first load to no earlier than its last.
+    pub(crate) fn has_version(&self, loaded: &JobVersion) -> bool {
+        let key = ControlKey::Version(loaded.job.clone(), loaded.version);
+        let Some(Control::Version(kept)) = self.now(&key) else { return false };
+        kept.first_loaded_at <= loaded.first_loaded_at && kept.last_loaded_at >= loaded.last_loaded_at
     }
 
     /// Whether this was ever said of a queue.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jobmill_core::journal::{Enqueued, EntryKind, Started};
 use jobmill_core::{Clock as _, EventKey, JobId, RunId, Timestamp};
-use jobmill_store::{Control, Page, Query, Record, WaitingBounds, WaitingCause};
+use jobmill_store::{AuditFilter, Control, Page, Query, Record, WaitingBounds, WaitingCause};
 
 use crate::findings::Findings;
 use crate::flow_model::{Asking, is_told, nanoseconds_of};
@@ -33,6 +33,17 @@ impl Watch {
         self.check_waiting(group, findings);
         self.check_quiet(group, findings);
         self.check_cancels(group, findings);
+        self.check_made_due(group, findings);
+    }
+
+    /// Nothing is due before its time unless somebody asked for it.
+    fn check_made_due(&self, group: &[Record], findings: &Findings) {
+        for record in group {
+            let Record::Journal { run, entries, .. } = record else { continue };
+            let is_made_due = entries.iter().any(|entry| matches!(entry.kind, EntryKind::MadeDue { .. }));
+            let is_asked = !is_made_due || self.made_due.contains(run);
+            findings.require(is_asked, || format!("{run} was made due, and nobody asked for it"));
+        }
     }
 
     /// Enqueues that this group brings, in their order.
@@ -227,6 +238,16 @@ impl World {
                 Control::Suppression(suppression) => suppressions.items.contains(suppression),
                 Control::SuppressionLifted(digest) => suppressions.items.iter().all(|it| it.digest != *digest),
                 Control::Token(token) => Self::now(store.tokens()).is_ok_and(|tokens| tokens.contains(token)),
+                Control::Audit(entry) => {
+                    let filter = AuditFilter::default();
+                    let page = Self::now(store.audit(&filter, None, usize::MAX - 1));
+                    page.is_ok_and(|page| page.items.contains(entry))
+                }
+                // The simulation has nobody on duty.
+                Control::AuditGone(_) | Control::Notice(_) | Control::NoticeGone { .. } => true,
+                Control::Version(version) => {
+                    Self::now(store.versions(&version.job)).is_ok_and(|versions| versions.contains(version))
+                }
             };
             self.findings.require(is_kept, || format!("{control:?} was forgotten over a start"));
         }

@@ -20,6 +20,7 @@ mod forgets;
 mod happenings;
 mod life;
 mod planted;
+mod planted_query;
 mod planted_store;
 mod policies;
 mod scenario;

@@ -84,12 +84,18 @@ pub(crate) enum Plant {
     NoWindows,
     /// The store tells of an end that it did not take.
     UntrueEnds,
+    /// The store makes runs due that nobody asked it to.
+    UnaskedRetries,
+    /// The store says that it made a run due, and did not.
+    SwallowedRetries,
+    /// The store says that it keeps a version, and does not.
+    SwallowedVersions,
     /// The shell has a bug.
     Shell(Flaw),
 }
 
 impl Plant {
-    pub(crate) const ALL: [Self; 40] = [
+    pub(crate) const ALL: [Self; 43] = [
         Self::UnsyncedLog,
         Self::TornGroups,
         Self::NoNotes,
@@ -125,6 +131,9 @@ impl Plant {
         Self::SplitDeliveries,
         Self::NoWindows,
         Self::UntrueEnds,
+        Self::UnaskedRetries,
+        Self::SwallowedRetries,
+        Self::SwallowedVersions,
         Self::Shell(Flaw::Deaf),
         Self::Shell(Flaw::Silent),
         Self::Shell(Flaw::Unmoved),

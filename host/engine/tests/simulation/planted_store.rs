@@ -5,21 +5,22 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jobmill_core::delivery::{Delivery, DeliveryOutcome};
+use jobmill_core::audit::AuditEntry;
+use jobmill_core::delivery::DeliveryOutcome;
+use jobmill_core::job::JobVersion;
 use jobmill_core::journal::EntryKind;
-use jobmill_core::mail::{DoubtfulMail, InDoubtChoice, MailStatus};
+use jobmill_core::mail::{InDoubtChoice, MailStatus};
+use jobmill_core::notice::{GroupName, Notice};
 use jobmill_core::order::Order;
 use jobmill_core::suppression::Suppression;
 use jobmill_core::token::Token;
 use jobmill_core::transition::Refused;
-use jobmill_core::{DeliveryId, EventId, EventKey, JobId, MailId, Run, RunHead, RunId, Timestamp, TokenId};
+use jobmill_core::{JobId, MailId, RunHead, RunId, Timestamp, TokenId};
 use jobmill_store::{
-    Activity, BulkOutcome, Change, Claim, Claimed, Counts, Cursor, DeadFilter, DeadGroup, DeliveryFilter,
-    DeliverySummary, Doubts, Enqueued, EventFilter, EventRecord, Export, Firing, Forget, Forgotten, JobControl,
-    JobFlowView, LeaseReference, LogStore, MailFilter, MailSummary, MailView, NewDelivery, NewEvent, NewRun,
-    NotReleased, Page, Pause, Pruned, Published, Query, QueueChange, QueueControl, QueueView, Received, Record,
-    RecordError, Release, Retention, Room, Rules, RunFilter, RunRecord, Schedule, Settlement, Store, StoreError,
-    Suppressed, SuppressionCursor, Totals, WaitingBounds, WaitingFor,
+    BulkOutcome, Change, Claim, Claimed, DeadFilter, DeadPulse, Doubts, Enqueued, Firing, Forget, Forgotten,
+    JobControl, LeaseReference, LogStore, NewDelivery, NewEvent, NewRun, NotReleased, Notices, Pause, Pruned,
+    Published, Query as _, QueueChange, QueueControl, Queued, Received, Record, RecordError, Release, Retention, Room,
+    Rules, RunFilter, Settlement, Store, StoreError, Suppressed, WaitingBounds,
 };
 use tokio::sync::broadcast;
 
@@ -27,7 +28,7 @@ use crate::planted::Plant;
 
 /// A store with a bug.
 pub(crate) struct PlantedStore {
-    store: LogStore,
+    pub(crate) store: LogStore,
     plant: Plant,
     claimed: Mutex<Option<Claimed>>,
 }
@@ -37,7 +38,7 @@ impl PlantedStore {
         Self { store, plant, claimed: Mutex::default() }
     }
 
-    fn has(&self, plant: Plant) -> bool {
+    pub(crate) fn has(&self, plant: Plant) -> bool {
         self.plant == plant
     }
 
@@ -123,8 +124,19 @@ impl Store for PlantedStore {
         self.store.revoke_token(id, now).await
     }
 
+    async fn put_audit(&self, entry: AuditEntry) -> Result<Queued, StoreError> {
+        self.store.put_audit(entry).await
+    }
+
     async fn touch_token(&self, id: TokenId, now: Timestamp) -> Result<(), StoreError> {
         self.store.touch_token(id, now).await
+    }
+
+    async fn put_version(&self, loaded: JobVersion) -> Result<(), StoreError> {
+        if self.has(Plant::SwallowedVersions) {
+            return Ok(());
+        }
+        self.store.put_version(loaded).await
     }
 
     async fn claim(&self, room: Room, now: Timestamp) -> Result<Claim, StoreError> {
@@ -195,6 +207,9 @@ impl Store for PlantedStore {
     ) -> Result<RunHead, RecordError> {
         let finished = self.store.finish(lease, self.twisted(entries.clone()), told.clone(), now).await;
         if !matches!(finished, Err(RecordError::LeaseLost(_))) {
+            if self.has(Plant::UnaskedRetries) && finished.is_ok() {
+                let _ = self.store.make_due(lease.run, None, now).await?;
+            }
             return finished;
         }
         if self.has(Plant::UntrueEnds) {
@@ -233,6 +248,18 @@ impl Store for PlantedStore {
         now: Timestamp,
     ) -> Result<Option<Result<RunHead, Refused>>, StoreError> {
         self.store.requeue(run, max_attempts, scheduled_at, choice, now).await
+    }
+
+    async fn make_due(
+        &self,
+        run: RunId,
+        choice: Option<InDoubtChoice>,
+        now: Timestamp,
+    ) -> Result<Option<Result<RunHead, Refused>>, StoreError> {
+        if self.has(Plant::SwallowedRetries) {
+            return Ok(self.store.run(run).await?.map(|record| Ok(record.run.head)));
+        }
+        self.store.make_due(run, choice, now).await
     }
 
     async fn cancel_many(
@@ -314,133 +341,16 @@ impl Store for PlantedStore {
 }
 
 #[async_trait]
-impl Query for PlantedStore {
-    async fn run(&self, id: RunId) -> Result<Option<RunRecord>, StoreError> {
-        self.store.run(id).await
+impl Notices for PlantedStore {
+    async fn dead_pulses(&self, most: usize, now: Timestamp) -> Result<Vec<DeadPulse>, StoreError> {
+        self.store.dead_pulses(most, now).await
     }
 
-    async fn heads(&self, ids: &[RunId]) -> Result<Vec<RunHead>, StoreError> {
-        self.store.heads(ids).await
+    async fn notices(&self) -> Result<Vec<Notice>, StoreError> {
+        self.store.notices().await
     }
 
-    async fn runs(
-        &self,
-        filter: &RunFilter,
-        after: Option<Cursor>,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Page<Run>, StoreError> {
-        self.store.runs(filter, after, limit, now).await
-    }
-
-    async fn event(&self, id: &EventId) -> Result<Option<EventRecord>, StoreError> {
-        self.store.event(id).await
-    }
-
-    async fn event_by_key(&self, key: EventKey) -> Result<Option<EventRecord>, StoreError> {
-        self.store.event_by_key(key).await
-    }
-
-    async fn events(
-        &self,
-        filter: &EventFilter,
-        after: Option<EventKey>,
-        limit: usize,
-    ) -> Result<Page<EventRecord, EventKey>, StoreError> {
-        self.store.events(filter, after, limit).await
-    }
-
-    async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
-        self.store.delivery(id).await
-    }
-
-    async fn deliveries(
-        &self,
-        filter: &DeliveryFilter,
-        after: Option<DeliveryId>,
-        limit: usize,
-    ) -> Result<Page<DeliverySummary, DeliveryId>, StoreError> {
-        self.store.deliveries(filter, after, limit).await
-    }
-
-    async fn tokens(&self) -> Result<Arc<[Token]>, StoreError> {
-        self.store.tokens().await
-    }
-
-    async fn dead_groups(&self) -> Result<Vec<DeadGroup>, StoreError> {
-        self.store.dead_groups().await
-    }
-
-    async fn counts(&self, job: Option<&JobId>, now: Timestamp) -> Result<Counts, StoreError> {
-        self.store.counts(job, now).await
-    }
-
-    async fn activity(&self, now: Timestamp) -> Result<Activity, StoreError> {
-        self.store.activity(now).await
-    }
-
-    async fn totals(&self) -> Result<Totals, StoreError> {
-        self.store.totals().await
-    }
-
-    async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        self.store.next_due(now).await
-    }
-
-    async fn waiting_for(&self, id: RunId, now: Timestamp) -> Result<Option<WaitingFor>, StoreError> {
-        self.store.waiting_for(id, now).await
-    }
-
-    async fn queues(&self, now: Timestamp) -> Result<Vec<QueueView>, StoreError> {
-        self.store.queues(now).await
-    }
-
-    async fn job_flow(&self, job: &JobId, now: Timestamp) -> Result<JobFlowView, StoreError> {
-        self.store.job_flow(job, now).await
-    }
-
-    async fn schedules(&self) -> Result<Vec<Schedule>, StoreError> {
-        self.store.schedules().await
-    }
-
-    async fn mails(
-        &self,
-        filter: &MailFilter,
-        after: Option<MailId>,
-        limit: usize,
-    ) -> Result<Page<MailSummary, MailId>, StoreError> {
-        self.store.mails(filter, after, limit).await
-    }
-
-    async fn mail(&self, id: MailId) -> Result<Option<MailView>, StoreError> {
-        self.store.mail(id).await
-    }
-
-    async fn mails_in_doubt(&self, run: RunId) -> Result<Vec<DoubtfulMail>, StoreError> {
-        self.store.mails_in_doubt(run).await
-    }
-
-    async fn suppression(&self, address: &str) -> Result<Option<Suppression>, StoreError> {
-        self.store.suppression(address).await
-    }
-
-    async fn suppressions(
-        &self,
-        after: Option<SuppressionCursor>,
-        limit: usize,
-    ) -> Result<Page<Suppression, SuppressionCursor>, StoreError> {
-        self.store.suppressions(after, limit).await
-    }
-
-    async fn orders(&self, after: Option<&str>, limit: usize) -> Result<Page<Order, String>, StoreError> {
-        self.store.orders(after, limit).await
-    }
-
-    async fn order(&self, id: &str) -> Result<Option<Order>, StoreError> {
-        self.store.order(id).await
-    }
-
-    async fn export(&self) -> Result<Export, StoreError> {
-        self.store.export().await
+    async fn note(&self, notices: Vec<Notice>, gone: Vec<GroupName>) -> Result<(), StoreError> {
+        self.store.note(notices, gone).await
     }
 }

@@ -112,6 +112,11 @@ impl Standing {
                     expires: None,
                 };
             }
+            EntryKind::MadeDue { instead_of } => {
+                legal(self.state.is_waiting() && !self.is_due(entry.at), "a retry of what does not wait for a time")?;
+                legal(*instead_of == self.due, "a retry that names another time")?;
+                (next.state, next.due) = (RunState::Available, entry.at);
+            }
         }
         Ok(next)
     }

@@ -56,6 +56,8 @@ pub(crate) struct Watch {
     pub(crate) bounds: BTreeMap<RunId, WaitingBounds>,
     /// What each event takes back.
     pub(crate) cancels: BTreeMap<EventKey, (EventReference, Vec<Mark>)>,
+    /// Runs that somebody asked to be due at once.
+    pub(crate) made_due: BTreeSet<RunId>,
     /// By what schedules go on.
     pub(crate) decided: Decided,
     /// Schedules that the store refused to take on when it was last asked.

@@ -59,6 +59,10 @@ pub(crate) struct World {
     pub(crate) besides: Chance,
     /// What arrives beside the usual requests is drawn from here, and every event's key.
     pub(crate) arrivals: Chance,
+    /// Whom nobody lets wait for its time is drawn from here; none where nobody is impatient.
+    pub(crate) impatience: Option<Chance>,
+    /// Which components are loaded, and put on record, is drawn from here; none where none is.
+    pub(crate) loads: Option<Chance>,
     /// Requests to forget something, so far.
     pub(crate) forgets: u64,
     /// For how long schedules have not gone on.
@@ -80,6 +84,10 @@ const CONTROL: u64 = 0x000c_0472_01f1_0400;
 const BESIDES: u64 = 0x0000_1d1b_0000_0000;
 /// The same of what arrives: seeds that failed before there was any draw what they drew then.
 const ARRIVALS: u64 = 0xa991_7a15_3eff_3eff;
+/// The same of what is not to wait for its time, which is so in half of the seeds, and in none of `seeds.txt`.
+const IMPATIENCE: u64 = 0x0000_d80f_0000_0000;
+/// The same of versions that are put on record, which is so in a third of the seeds, and in none of `seeds.txt`.
+const LOADS: u64 = 0x0000_10ad_003b_0000;
 /// Where there are schedules: after one in so many steps they go on, up to a minute passes, a component changes.
 const TENDED: u64 = 3;
 const MINUTES: u64 = 60;
@@ -92,6 +100,8 @@ impl World {
         let control = Chance::new(seed ^ CONTROL);
         let besides = Chance::new(seed ^ BESIDES);
         let arrivals = Chance::new(seed ^ ARRIVALS);
+        let impatience = Chance::new(seed ^ IMPATIENCE);
+        let loads = Chance::new(seed ^ LOADS);
         let scenario = Scenario::draw(&chance.fork(), Policies::draw(seed, &control), &besides, &arrivals);
         let clock = SimulatedClock::new();
         let log = WatchedLog::new(clock.clone(), findings.clone(), Arrivals::windows(scenario.arrivals));
@@ -104,6 +114,8 @@ impl World {
             control,
             besides,
             arrivals,
+            impatience: impatience.one_in(2).then_some(impatience),
+            loads: loads.one_in(3).then_some(loads),
             forgets: 0,
             lateness: Lateness::default(),
             clock,

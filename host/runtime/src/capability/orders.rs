@@ -46,6 +46,12 @@ impl AttemptState {
             return self.fetch(id).await;
         }
         let (orders, now) = (&self.world.orders, self.context.now());
+        if self.context.is_trial() {
+            let (kept, in_doubt) = (self.context.kept_order_patches(id), remembered == Some(RememberedChange::InDoubt));
+            let (before, after) = orders.preview(id, &patch, kept, in_doubt, now).await?;
+            self.context.rehearse_order(key, patch, &before, &after)?;
+            return Ok(after);
+        }
         let idempotency_key = key.idempotency_key(self.context.run().id);
         let asked =
             Asked { idempotency_key: &idempotency_key, in_doubt: remembered == Some(RememberedChange::InDoubt) };

@@ -226,6 +226,14 @@ impl Bench {
         outcome
     }
 
+    /// The next attempt of whatever run is due, as a trial; its outcome, and the entries that it kept to itself.
+    pub(crate) async fn trial(&self, loaded: &Loaded) -> (Outcome, Vec<EntryKind>) {
+        let context = self.claim().await.in_trial();
+        let running = tokio::time::timeout(WATCHDOG, loaded.runner.run(context, TIMEOUT, Stop::default()));
+        let (outcome, context) = running.await.expect("an attempt is bounded");
+        (outcome, context.into_remainder().entries)
+    }
+
     /// The first attempt of a new run with an empty payload.
     pub(crate) async fn first_attempt(&self, guest: &Guest) -> Outcome {
         let loaded = self.load(guest).await;

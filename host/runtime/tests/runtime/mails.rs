@@ -23,7 +23,7 @@ const MAIL: usize = 3072;
 
 /// With `$send`, which sends the mail at `MAIL` and gives the delivery (0 sent, 1 captured, 3 already sent), or −1
 /// and less for the cases of `email-error`; and `$tell`, which makes that the output.
-fn mailing(run: &str) -> Guest {
+pub(crate) fn mailing(run: &str) -> Guest {
     Guest::counting(run)
         .import("email", "send-email", "$send_email", "(param i32 i32)")
         .item(&format!(
@@ -209,7 +209,7 @@ async fn a_mail_in_doubt_is_parked_where_that_is_asked_for() {
 }
 
 /// A mail server that takes mails, but says nothing after the content of the first `silent` of them.
-async fn mail_server(mut silent: usize) -> (SmtpSettings, tokio::sync::mpsc::Receiver<String>) {
+pub(crate) async fn mail_server(mut silent: usize) -> (SmtpSettings, tokio::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("bound");
     let (taken, mails) = tokio::sync::mpsc::channel(16);

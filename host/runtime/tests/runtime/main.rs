@@ -9,3 +9,4 @@ mod mails;
 mod orders;
 mod outcomes;
 mod steps;
+mod trials;

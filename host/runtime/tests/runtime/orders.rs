@@ -17,7 +17,7 @@ use crate::guest::{DATA, FAIL_FIRST, Guest, RESULT};
 use crate::outcomes::failure;
 
 /// With the orders interface and the order `o1`; `$status` reads the status of a result, or 9 for an error.
-fn ordering(run: &str) -> Guest {
+pub(crate) fn ordering(run: &str) -> Guest {
     Guest::counting(run)
         .import("orders", "fetch-order", "$fetch", "(param i32 i32 i32)")
         .import("orders", "update-order", "$update", "(param i32 i32 i32 i32 i32 i32 i32 i32 i64 i32)")
@@ -122,7 +122,7 @@ fn fields() -> OrderFields {
 
 /// A shop with the one order `o1`, which hangs up on the first `lost` changes and makes none of those. Tells the key of
 /// each that is asked for.
-async fn shop(mut lost: usize) -> (HttpOrders, mpsc::Receiver<String>) {
+pub(crate) async fn shop(mut lost: usize) -> (HttpOrders, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("bound");
     let (asked, keys) = mpsc::channel(16);

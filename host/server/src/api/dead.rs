@@ -17,6 +17,7 @@ use crate::action::Action;
 use crate::api::List;
 use crate::api::bulk::{BulkView, refuse_empty};
 use crate::api::runs::optional_duration;
+use crate::audit::{Audited, dead_named};
 use crate::body::JsonBody;
 use crate::error::Problem;
 use crate::query::NoParameters;
@@ -31,9 +32,9 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/api/v1/dead", Rule::READ, list)
         .post("/api/v1/dead/requeue", Rule::OPERATE, requeue)
-        .does(Action::DeadRequeue)
+        .may_do(Action::DeadRequeue)
         .post("/api/v1/dead/discard", Rule::OPERATE, discard)
-        .does(Action::DeadDiscard)
+        .may_do(Action::DeadDiscard)
         .described_by(Document::openapi)
 }
 
@@ -55,6 +56,8 @@ struct DeadGroupView {
     versions: Vec<Version>,
     /// The last of the runs.
     example: RunId,
+    /// When somebody was last told of it, by the configuration's `[notify]`; null when nobody was.
+    notified_at: Option<Timestamp>,
 }
 
 impl From<DeadGroup> for DeadGroupView {
@@ -69,6 +72,7 @@ impl From<DeadGroup> for DeadGroupView {
             last_seen: group.last_seen,
             versions: group.versions,
             example: group.example,
+            notified_at: group.notified_at,
         }
     }
 }
@@ -153,6 +157,7 @@ struct RequeueBody {
 )]
 async fn requeue(
     State(context): State<Context>,
+    audited: Audited,
     _: NoParameters,
     JsonBody(body): JsonBody<RequeueBody>,
 ) -> Result<JsonResponse<BulkView>, Problem> {
@@ -161,7 +166,12 @@ async fn requeue(
     if spread > limits::DELAY_MAX {
         return Err(Problem::invalid_member("/spread", "is longer than a year"));
     }
+    if !body.dry_run {
+        audited.tells(dead_named(&filter));
+        audited.begin().await;
+    }
     let outcome = context.handle.requeue_many(filter, spread, body.in_doubt, body.dry_run).await?;
+    audited.tells_counts(&outcome);
     Ok(JsonResponse(outcome.into()))
 }
 
@@ -190,11 +200,18 @@ struct DiscardBody {
 )]
 async fn discard(
     State(context): State<Context>,
+    audited: Audited,
     _: NoParameters,
     JsonBody(body): JsonBody<DiscardBody>,
 ) -> Result<JsonResponse<BulkView>, Problem> {
     let filter = body.filter.filter()?;
+    if !body.dry_run {
+        audited.tells(dead_named(&filter));
+        body.reason.iter().for_each(|reason| audited.tells(reason));
+        audited.begin().await;
+    }
     let reason = body.reason.unwrap_or_else(|| "discarded by request".to_owned());
     let outcome = context.handle.discard_many(filter, reason, body.dry_run).await?;
+    audited.tells_counts(&outcome);
     Ok(JsonResponse(outcome.into()))
 }

@@ -11,6 +11,7 @@ use utoipa::{OpenApi, ToSchema};
 
 use crate::action::Action;
 use crate::api::openapi::ProblemShape;
+use crate::audit::Audited;
 use crate::body::JsonBody;
 use crate::error::{Code, Problem};
 use crate::query::NoParameters;
@@ -73,10 +74,12 @@ struct FaultsView {
     )
 )]
 async fn fail_mail(
+    audited: Audited,
     Faults(faults): Faults,
     _: NoParameters,
     JsonBody(FaultsBody { fail_next, kind }): JsonBody<FaultsBody>,
 ) -> JsonResponse<FaultsView> {
+    audited.tells(format_args!("the next {fail_next}"));
     faults.fail_mail(fail_next, kind);
     JsonResponse(FaultsView { fail_next })
 }
@@ -93,10 +96,12 @@ async fn fail_mail(
     )
 )]
 async fn fail_orders(
+    audited: Audited,
     Faults(faults): Faults,
     _: NoParameters,
     JsonBody(FaultsBody { fail_next, kind }): JsonBody<FaultsBody>,
 ) -> JsonResponse<FaultsView> {
+    audited.tells(format_args!("the next {fail_next}"));
     faults.fail_orders(fail_next, kind);
     JsonResponse(FaultsView { fail_next })
 }

@@ -7,15 +7,16 @@ use jobmill_core::breaker::BreakerState;
 use jobmill_core::{JobId, Json, Timestamp, Trigger, Version};
 use jobmill_engine::{Handle, JobListing};
 use jobmill_store::JobFlowView;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
 use crate::action::Action;
-use crate::api::operator::operator;
+use crate::api::operator::{OperatorBody, operator};
 use crate::api::runs::take_work;
 use crate::api::shapes::JobIdShape;
 use crate::api::{List, SettingsView};
+use crate::audit::Audited;
 use crate::authentication::Caller;
 use crate::body::OptionalJsonBody;
 use crate::error::{Code, Problem};
@@ -184,15 +185,6 @@ async fn view(handle: &Handle, id: &JobId) -> Result<JsonResponse<JobView>, Prob
     Ok(JsonResponse(JobView::of(listing, handle).await?))
 }
 
-/// Who asks for it.
-#[derive(Default, Deserialize, ToSchema)]
-#[schema(as = Operator)]
-#[serde(deny_unknown_fields)]
-struct OperatorBody {
-    /// Who asks; the token's name if absent.
-    by: Option<String>,
-}
-
 /// Pauses a job. Runs under way go on, and none begins.
 #[utoipa::path(
     post,
@@ -209,10 +201,12 @@ struct OperatorBody {
 async fn pause(
     State(context): State<Context>,
     caller: Caller,
+    audited: Audited,
     Id(id): Id<JobId>,
     _: NoParameters,
     OptionalJsonBody(body): OptionalJsonBody<OperatorBody>,
 ) -> Result<JsonResponse<JobView>, Problem> {
+    audited.tells_by(body.by.as_deref());
     let by = operator(body.by, &caller)?;
     let handle = &context.handle;
     handle.catalog().listing(&id).ok_or_else(|| unknown_job(handle, &id))?;
@@ -236,10 +230,12 @@ async fn pause(
 async fn resume(
     State(context): State<Context>,
     caller: Caller,
+    audited: Audited,
     Id(id): Id<JobId>,
     _: NoParameters,
     OptionalJsonBody(body): OptionalJsonBody<OperatorBody>,
 ) -> Result<JsonResponse<JobView>, Problem> {
+    audited.tells_by(body.by.as_deref());
     let by = operator(body.by, &caller)?;
     let handle = &context.handle;
     handle.catalog().listing(&id).ok_or_else(|| unknown_job(handle, &id))?;

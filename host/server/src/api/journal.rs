@@ -51,6 +51,7 @@ enum EntryKindView {
     CancelRequested { reason: String },
     Cancelled { reason: String },
     Requeued { scheduled_at: Timestamp, max_attempts: u32 },
+    MadeDue { instead_of: Timestamp },
 }
 
 /// The run, as it was enqueued.
@@ -182,6 +183,7 @@ impl From<EntryKind> for EntryKindView {
             EntryKind::CancelRequested { reason } => Self::CancelRequested { reason },
             EntryKind::Cancelled { reason } => Self::Cancelled { reason },
             EntryKind::Requeued { scheduled_at, max_attempts } => Self::Requeued { scheduled_at, max_attempts },
+            EntryKind::MadeDue { instead_of } => Self::MadeDue { instead_of },
         }
     }
 }
@@ -227,7 +229,7 @@ pub(super) struct LogView {
 /// A line that the job wrote.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LogLine)]
-struct LineView {
+pub(super) struct LineView {
     /// The attempt that wrote it.
     attempt: u32,
     at: Timestamp,
@@ -275,7 +277,7 @@ fn log(journal: Vec<Entry>) -> LogView {
 }
 
 impl LineView {
-    fn of(line: LogLine, attempt: u32) -> Self {
+    pub(super) fn of(line: LogLine, attempt: u32) -> Self {
         Self {
             attempt,
             at: line.at,

@@ -21,6 +21,7 @@ use crate::api::openapi::ProblemShape;
 use crate::api::run_view::unknown_run;
 use crate::api::runs::EmptyBody;
 use crate::api::shapes::{FileShape, MailIdShape, RunIdShape};
+use crate::audit::Audited;
 use crate::body::OptionalJsonBody;
 use crate::error::{Code, Problem};
 use crate::path::Id;
@@ -110,17 +111,17 @@ struct MailDetailView {
 /// A header that the job added.
 #[derive(Serialize, ToSchema)]
 #[schema(as = MailHeader)]
-struct HeaderView {
+pub(super) struct HeaderView {
     /// Its name.
-    name: String,
+    pub(super) name: String,
     /// Its value.
-    value: String,
+    pub(super) value: String,
 }
 
 /// A file that goes along, without its bytes.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Attachment)]
-struct AttachmentView {
+pub(super) struct AttachmentView {
     /// Its name, without a path.
     name: String,
     /// Its media type.
@@ -380,7 +381,12 @@ struct Cleared {
         (status = 200, description = "how many mails it showed", body = Cleared),
     )
 )]
-async fn clear(State(context): State<Context>, _: NoParameters) -> Result<JsonResponse<Cleared>, Problem> {
+async fn clear(
+    State(context): State<Context>,
+    audited: Audited,
+    _: NoParameters,
+) -> Result<JsonResponse<Cleared>, Problem> {
     let cleared = context.handle.clear_mail().await?;
+    audited.tells(format_args!("mails {cleared}"));
     Ok(JsonResponse(Cleared { cleared }))
 }

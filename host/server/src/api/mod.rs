@@ -1,6 +1,7 @@
 //! The JSON API: its routes, and what its answers have in common.
 //! Each area has a file of its own, with the shapes that it takes and gives.
 
+mod audit;
 mod bulk;
 mod dead;
 mod deliveries;
@@ -24,18 +25,24 @@ mod store;
 mod stream;
 mod suppressions;
 mod tokens;
+mod trial;
 mod typescript;
+mod versions;
 
+pub(crate) use audit::{audit_filter, audited_actions};
 pub(crate) use deliveries::{OUTCOMES, find_delivery, read_outcome, replay_delivery};
 pub use job_settings::SettingsView;
 pub(crate) use jobs::unknown_job;
 pub(crate) use mail::{find_mail, read_status, release_mail};
 pub use openapi::openapi_document;
-pub(crate) use queues::{QueueName, find as find_queue};
+pub(crate) use queues::{QueueName, find as find_queue, tell_limit};
 pub(crate) use runs::take_work;
+pub(crate) use schedule::start_scheduled;
 pub(crate) use stream::Feed;
 pub(crate) use suppressions::{suppress_address, unknown_suppression};
 pub(crate) use tokens::{CreateBody, RateBody, make_token, revoke_token};
+pub(crate) use trial::summary as summary_of_trial;
+pub(crate) use versions::with_changes;
 
 use jobmill_store::Page;
 use serde::Serialize;
@@ -46,6 +53,7 @@ use crate::routes::Routes;
 /// Every route of the API.
 pub(crate) fn routes() -> Routes {
     Routes::new()
+        .merge(audit::routes())
         .merge(dead::routes())
         .merge(deliveries::routes())
         .merge(events::routes())
@@ -63,7 +71,9 @@ pub(crate) fn routes() -> Routes {
         .merge(stream::routes())
         .merge(suppressions::routes())
         .merge(tokens::routes())
+        .merge(trial::routes())
         .merge(typescript::routes())
+        .merge(versions::routes())
 }
 
 /// A page of a list.

@@ -2,12 +2,23 @@
 //! It checks no credentials; the name is the caller's own word, or that of its token.
 
 use jobmill_core::limits;
+use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::authentication::Caller;
 use crate::error::Problem;
 
 /// Who it was when neither the request nor a token says.
 const UNNAMED: &str = "the API";
+
+/// Who asks for it.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = Operator)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OperatorBody {
+    /// Who asks; the token's name if absent.
+    pub(super) by: Option<String>,
+}
 
 /// The name that is kept for whoever asks.
 pub(super) fn operator(by: Option<String>, caller: &Caller) -> Result<String, Problem> {

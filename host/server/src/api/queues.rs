@@ -15,10 +15,11 @@ use utoipa::{OpenApi, ToSchema};
 use crate::Context;
 use crate::action::Action;
 use crate::api::List;
-use crate::api::operator::operator;
+use crate::api::operator::{OperatorBody, operator};
 use crate::api::runs::take_work;
+use crate::audit::Audited;
 use crate::authentication::Caller;
-use crate::body::JsonBody;
+use crate::body::{JsonBody, OptionalJsonBody};
 use crate::error::{Code, Problem};
 use crate::path::{Id, PathId};
 use crate::query::{NoParameters, nearest};
@@ -26,7 +27,7 @@ use crate::routes::{Routes, Rule};
 
 /// What describes these routes.
 #[derive(OpenApi)]
-#[openapi(paths(list, change))]
+#[openapi(paths(list, change, pause, resume))]
 struct Document;
 
 pub(super) fn routes() -> Routes {
@@ -34,6 +35,10 @@ pub(super) fn routes() -> Routes {
         .get("/api/v1/queues", Rule::READ, list)
         .patch("/api/v1/queues/{name}", Rule::OPERATE, change)
         .does(Action::QueuesSet)
+        .post("/api/v1/queues/{name}/pause", Rule::OPERATE, pause)
+        .does(Action::QueuesPause)
+        .post("/api/v1/queues/{name}/resume", Rule::OPERATE, resume)
+        .does(Action::QueuesResume)
         .described_by(Document::openapi)
 }
 
@@ -146,11 +151,13 @@ impl<'de> Deserialize<'de> for Word {
 async fn change(
     State(context): State<Context>,
     caller: Caller,
+    audited: Audited,
     Id(QueueName(name)): Id<QueueName>,
     _: NoParameters,
     JsonBody(body): JsonBody<ChangeBody>,
 ) -> Result<JsonResponse<QueueView>, Problem> {
     let handle = &context.handle;
+    audited.tells_by(body.by.as_deref());
     let by = operator(body.by, &caller)?;
     let concurrency = match body.concurrency {
         Word::Nothing => None,
@@ -160,11 +167,83 @@ async fn change(
         }
         Word::Limit(limit) => Some(Some(limit)),
     };
-    find(handle, name.as_str()).await?;
+    if let Some(limit) = concurrency {
+        tell_limit(&audited, limit);
+    }
+    if let Some(paused) = body.paused {
+        audited.tells(if paused { "paused" } else { "goes on" });
+    }
     let paused = body.paused.map(|paused| paused.then_some(by));
-    let change = QueueChange { concurrency, paused };
+    control(handle, &name, QueueChange { concurrency, paused }).await
+}
+
+/// Pauses a queue. Runs under way go on, and none begins.
+#[utoipa::path(
+    post,
+    path = "/api/v1/queues/{name}/pause",
+    tag = "Queues",
+    params(
+        ("name" = String, Path, description = "the queue"),
+    ),
+    request_body = Option<OperatorBody>,
+    responses(
+        (status = 200, description = "the queue as it is now", body = QueueView),
+    )
+)]
+async fn pause(
+    State(context): State<Context>,
+    caller: Caller,
+    audited: Audited,
+    Id(QueueName(name)): Id<QueueName>,
+    _: NoParameters,
+    OptionalJsonBody(body): OptionalJsonBody<OperatorBody>,
+) -> Result<JsonResponse<QueueView>, Problem> {
+    audited.tells_by(body.by.as_deref());
+    let paused = Some(Some(operator(body.by, &caller)?));
+    control(&context.handle, &name, QueueChange { concurrency: None, paused }).await
+}
+
+/// Lets a paused queue go on.
+#[utoipa::path(
+    post,
+    path = "/api/v1/queues/{name}/resume",
+    tag = "Queues",
+    params(
+        ("name" = String, Path, description = "the queue"),
+    ),
+    request_body = Option<OperatorBody>,
+    responses(
+        (status = 200, description = "the queue as it is now", body = QueueView),
+    )
+)]
+async fn resume(
+    State(context): State<Context>,
+    caller: Caller,
+    audited: Audited,
+    Id(QueueName(name)): Id<QueueName>,
+    _: NoParameters,
+    OptionalJsonBody(body): OptionalJsonBody<OperatorBody>,
+) -> Result<JsonResponse<QueueView>, Problem> {
+    audited.tells_by(body.by.as_deref());
+    let by = operator(body.by, &caller)?;
+    let resumed = control(&context.handle, &name, QueueChange { concurrency: None, paused: Some(None) }).await?;
+    tracing::info!(queue = %name, by, "the queue goes on");
+    Ok(resumed)
+}
+
+/// Takes an operator's word of a queue that is there, and shows the queue as it is then.
+async fn control(handle: &Handle, name: &JobId, change: QueueChange) -> Result<JsonResponse<QueueView>, Problem> {
+    find(handle, name.as_str()).await?;
     handle.control_queue(name.to_string(), change).await?;
     Ok(JsonResponse(find(handle, name.as_str()).await?.into()))
+}
+
+/// Says in the audit list how an operator limits a queue; none takes such a limit back.
+pub(crate) fn tell_limit(audited: &Audited, limit: Option<u32>) {
+    match limit {
+        Some(limit) => audited.tells(format_args!("limit {limit}")),
+        None => audited.tells("no limit of an operator"),
+    }
 }
 
 /// The queue of this name, or the refusal of one that is not there.

@@ -24,6 +24,7 @@ use crate::api::mail::mails_of_run;
 use crate::api::openapi::ProblemShape;
 use crate::api::run_view::{RunView, view};
 use crate::api::shapes::{JobIdShape, RunIdShape};
+use crate::audit::{Audited, runs_named};
 use crate::authentication::Caller;
 use crate::body::{JsonBody, OptionalJsonBody};
 use crate::error::{Code, Problem};
@@ -53,7 +54,7 @@ pub(super) fn routes() -> Routes {
         .does(Action::Run)
         .get("/api/v1/runs", Rule::READ, list)
         .post("/api/v1/runs/cancel", Rule::OPERATE, cancel_many)
-        .does(Action::RunsCancel)
+        .may_do(Action::RunsCancel)
         .get("/api/v1/runs/{id}", Rule::READ, show)
         .get("/api/v1/runs/{id}/journal", Rule::READ, journal)
         .get("/api/v1/runs/{id}/logs", Rule::READ, logs)
@@ -205,7 +206,7 @@ async fn final_within(handle: &Handle, run: RunId, limit: Duration) -> Option<Ru
     record.map(|record| record.run)
 }
 
-async fn accepted_answer(handle: &Handle, accepted: Accepted, payload: Json) -> Result<Response, Problem> {
+pub(super) async fn accepted_answer(handle: &Handle, accepted: Accepted, payload: Json) -> Result<Response, Problem> {
     if accepted.replayed {
         return answer(StatusCode::OK, view(handle, accepted.head.id).await?, true);
     }
@@ -237,6 +238,7 @@ fn answer(status: StatusCode, run: RunView, replayed: bool) -> Result<Response, 
         ("tag" = Option<String>, Query, description = "only runs with this tag"),
         ("error" = Option<String>, Query, description = "only runs whose last error has this text in it"),
         ("since" = Option<Timestamp>, Query, description = "only runs enqueued since then"),
+        ("rerun_of" = Option<RunIdShape>, Query, description = "only runs that repeat this one"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
         ("limit" = Option<u32>, Query, description = "items of the page, 1 to 200; 50 if absent"),
     ),
@@ -245,7 +247,7 @@ fn answer(status: StatusCode, run: RunView, replayed: bool) -> Result<Response, 
     )
 )]
 async fn list(State(context): State<Context>, parameters: Parameters) -> Result<JsonResponse<List<RunView>>, Problem> {
-    let known = ["state", "job", "event", "tag", "error", "since", "cursor", "limit"];
+    let known = ["state", "job", "event", "tag", "error", "since", "rerun_of", "cursor", "limit"];
     let parameters = parameters.only(&known)?;
     let filter = RunFilter {
         state: parameters.value("state")?,
@@ -255,6 +257,7 @@ async fn list(State(context): State<Context>, parameters: Parameters) -> Result<
         error: parameters.text("error").map(str::to_owned),
         since: parameters.value("since")?,
         ids: None,
+        rerun_of: parameters.value("rerun_of")?,
     };
     let (after, limit) = (parameters.value("cursor")?, parameters.limit()?);
     let handle = &context.handle;
@@ -315,11 +318,13 @@ const CANCEL_REASON: &str = "cancelled by request";
 )]
 async fn cancel(
     State(context): State<Context>,
+    audited: Audited,
     Id(id): Id<RunId>,
     _: NoParameters,
     OptionalJsonBody(body): OptionalJsonBody<CancelBody>,
 ) -> Result<JsonResponse<RunView>, Problem> {
     let reason = body.reason.as_deref().unwrap_or(CANCEL_REASON);
+    body.reason.iter().for_each(|reason| audited.tells(reason));
     context.handle.cancel(id, reason).await?;
     Ok(JsonResponse(view(&context.handle, id).await?))
 }
@@ -339,7 +344,7 @@ struct RetryBody {
     in_doubt: Option<InDoubtChoice>,
 }
 
-/// Puts a dead or cancelled run back. Its attempts start anew; what it did already it does not do again.
+/// Puts a dead or cancelled run back: its attempts start anew, and what it did already it does not do again. One that waits for its time or its next attempt is due at once, and all else of it stays as it was; if something keeps its job back, it waits for that.
 #[utoipa::path(
     post,
     path = "/api/v1/runs/{id}/retry",
@@ -350,7 +355,7 @@ struct RetryBody {
     request_body = Option<RetryBody>,
     responses(
         (status = 200, description = "the run as it is now", body = RunView),
-        (status = 409, description = "the run is neither dead nor cancelled, or it has mails in doubt and no choice was made", body = ProblemShape, content_type = "application/problem+json"),
+        (status = 409, description = "the run is due already, runs or has completed, or it has mails in doubt and no choice was made", body = ProblemShape, content_type = "application/problem+json"),
     )
 )]
 async fn retry(
@@ -388,12 +393,14 @@ struct RerunBody {
 )]
 async fn rerun(
     State(context): State<Context>,
+    audited: Audited,
     Id(id): Id<RunId>,
     _: NoParameters,
     OptionalJsonBody(body): OptionalJsonBody<RerunBody>,
 ) -> Result<Response, Problem> {
     take_work(&context.handle)?;
     let accepted = context.handle.rerun(id, body.payload).await?;
+    audited.tells(accepted.head.id);
     let run = view(&context.handle, accepted.head.id).await?;
     answer(StatusCode::ACCEPTED, run, accepted.replayed)
 }
@@ -440,13 +447,20 @@ struct CancelManyBody {
 )]
 async fn cancel_many(
     State(context): State<Context>,
+    audited: Audited,
     _: NoParameters,
     JsonBody(body): JsonBody<CancelManyBody>,
 ) -> Result<JsonResponse<BulkView>, Problem> {
     let CancelFilter { job, state, event, tag, ids } = body.filter;
     let filter = RunFilter { job, state, event, tag, ids, ..RunFilter::default() };
     refuse_empty(&filter)?;
+    if !body.dry_run {
+        audited.tells(runs_named(&filter));
+        body.reason.iter().for_each(|reason| audited.tells(reason));
+        audited.begin().await;
+    }
     let reason = body.reason.unwrap_or_else(|| CANCEL_REASON.to_owned());
     let outcome = context.handle.cancel_many(filter, reason, body.dry_run).await?;
+    audited.tells_counts(&outcome);
     Ok(JsonResponse(outcome.into()))
 }

@@ -1,27 +1,42 @@
 //! Schedules as they are in force: which job starts by itself, when next, and what it last started.
-//! It fires nothing; the engine does, by itself.
+//! An operator may start one ahead of its time. It fires nothing; the engine does, by itself.
 
 use axum::Json as JsonResponse;
 use axum::extract::State;
+use axum::response::Response;
 use jobmill_core::flow::CatchUp;
-use jobmill_core::{JobId, RunId, Timestamp};
-use jobmill_engine::ScheduleListing;
+use jobmill_core::{JobId, Json, RunId, Timestamp};
+use jobmill_engine::{Accepted, EnqueueRequest, ScheduleListing};
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
+use crate::action::Action;
 use crate::api::List;
-use crate::error::Problem;
+use crate::api::jobs::unknown_job;
+use crate::api::openapi::ProblemShape;
+use crate::api::run_view::RunView;
+use crate::api::runs::{EmptyBody, accepted_answer, take_work};
+use crate::api::shapes::JobIdShape;
+use crate::audit::Audited;
+use crate::authentication::Caller;
+use crate::body::OptionalJsonBody;
+use crate::error::{Code, Problem};
+use crate::path::Id;
 use crate::query::NoParameters;
 use crate::routes::{Routes, Rule};
 
 /// What describes these routes.
 #[derive(OpenApi)]
-#[openapi(paths(list))]
+#[openapi(paths(list, trigger))]
 struct Document;
 
 pub(super) fn routes() -> Routes {
-    Routes::new().get("/api/v1/schedule", Rule::READ, list).described_by(Document::openapi)
+    Routes::new()
+        .get("/api/v1/schedule", Rule::READ, list)
+        .post("/api/v1/schedule/{job}/trigger", Rule::OPERATE, trigger)
+        .does(Action::ScheduleTrigger)
+        .described_by(Document::openapi)
 }
 
 /// A schedule of a job.
@@ -57,4 +72,44 @@ impl From<ScheduleListing> for ScheduleView {
 async fn list(State(context): State<Context>, _: NoParameters) -> Result<JsonResponse<List<ScheduleView>>, Problem> {
     let schedules = context.handle.schedule().await?;
     Ok(JsonResponse(List::whole(schedules.into_iter().map(ScheduleView::from).collect())))
+}
+
+/// Enqueues a run as the schedule of a job would make it, ahead of its time. The schedule goes on as it was.
+#[utoipa::path(
+    post,
+    path = "/api/v1/schedule/{job}/trigger",
+    tag = "Schedule",
+    params(
+        ("job" = JobIdShape, Path, description = "the job"),
+    ),
+    responses(
+        (status = 202, description = "the run, durable", body = RunView),
+        (status = 409, description = "the job has no schedule", body = ProblemShape, content_type = "application/problem+json"),
+    )
+)]
+async fn trigger(
+    State(context): State<Context>,
+    caller: Caller,
+    audited: Audited,
+    Id(job): Id<JobId>,
+    _: NoParameters,
+    OptionalJsonBody(EmptyBody {}): OptionalJsonBody<EmptyBody>,
+) -> Result<Response, Problem> {
+    let accepted = start_scheduled(&context, &caller, job).await?;
+    audited.tells(accepted.head.id);
+    accepted_answer(&context.handle, accepted, Json::empty_object()).await
+}
+
+/// Enqueues what the schedule of a job would, or says why there is no such schedule.
+pub(crate) async fn start_scheduled(context: &Context, caller: &Caller, job: JobId) -> Result<Accepted, Problem> {
+    let handle = &context.handle;
+    take_work(handle)?;
+    let catalog = handle.catalog();
+    let loaded = catalog.serving(&job).ok_or_else(|| unknown_job(handle, &job))?;
+    if loaded.crons.is_empty() {
+        let detail = format!("the job {job} has no schedule; a run of any job can be enqueued without one");
+        return Err(Problem::new(Code::WrongState, detail));
+    }
+    let request = EnqueueRequest::new(job, Json::empty_object());
+    Ok(handle.enqueue(EnqueueRequest { max_waiting: caller.max_waiting(), ..request }).await?)
 }

@@ -126,7 +126,7 @@ impl From<Activity> for ActivityView {
 }
 
 impl From<JobActivity> for JobActivityView {
-    fn from(JobActivity { job, completed, dead, failed_attempts, attempts, runs }: JobActivity) -> Self {
+    fn from(JobActivity { job, completed, dead, failed_attempts, attempts, runs, .. }: JobActivity) -> Self {
         Self { job, completed, dead, failed_attempts, attempts: attempts.into(), runs: runs.into() }
     }
 }

@@ -17,6 +17,7 @@ use crate::Context;
 use crate::action::Action;
 use crate::api::openapi::ProblemShape;
 use crate::api::runs::EmptyBody;
+use crate::audit::Audited;
 use crate::body::{JsonBody, OptionalJsonBody};
 use crate::error::{Code, Problem};
 use crate::query::NoParameters;
@@ -38,7 +39,7 @@ pub(super) fn routes() -> Routes {
         .post("/api/v1/store/prune", Rule::OPERATE, prune)
         .does(Action::StorePrune)
         .post("/api/v1/forget", Rule::OPERATE, forget)
-        .does(Action::StoreForget)
+        .may_do(Action::StoreForget)
         .described_by(Document::openapi)
 }
 
@@ -129,6 +130,8 @@ struct PruneView {
     mails: usize,
     /// Webhook deliveries.
     deliveries: usize,
+    /// Entries of the audit list.
+    audit: usize,
 }
 
 /// Takes out what the configuration does not keep any longer, now instead of within the minute.
@@ -143,13 +146,16 @@ struct PruneView {
 )]
 async fn prune(
     State(context): State<Context>,
+    audited: Audited,
     _: NoParameters,
     OptionalJsonBody(EmptyBody {}): OptionalJsonBody<EmptyBody>,
 ) -> Result<JsonResponse<PruneView>, Problem> {
     let handle = &context.handle;
     let pruned = handle.prune(handle.retention()).await?;
-    let Pruned { runs, events, mails, deliveries, .. } = pruned;
-    Ok(JsonResponse(PruneView { runs, events, mails, deliveries }))
+    let Pruned { runs, events, mails, deliveries, audit, .. } = pruned;
+    audited
+        .tells(format_args!("runs {runs}, events {events}, mails {mails}, deliveries {deliveries}, entries {audit}"));
+    Ok(JsonResponse(PruneView { runs, events, mails, deliveries, audit }))
 }
 
 /// What is to be forgotten: an address, or a value that stands at a pointer.
@@ -186,6 +192,8 @@ struct ForgottenView {
     orders: usize,
     /// Suppressions that have no address any more.
     suppressions: usize,
+    /// Entries of the audit list.
+    audit: usize,
     /// Runs that were not deleted.
     skipped: Vec<SkippedView>,
     /// Whether this is only what would happen.
@@ -213,15 +221,24 @@ struct SkippedView {
 )]
 async fn forget(
     State(context): State<Context>,
+    audited: Audited,
     _: NoParameters,
     JsonBody(body): JsonBody<ForgetBody>,
 ) -> Result<JsonResponse<ForgottenView>, Problem> {
     let dry_run = body.dry_run;
-    let forgotten = context.handle.forget(wanted(body)?, dry_run).await?;
+    let what = wanted(body)?;
+    if !dry_run {
+        // Of whom it is, is what the list must not tell.
+        audited.begin().await;
+    }
+    let forgotten = context.handle.forget(what, dry_run).await?;
     let reason = "it is under way; forget again once it has ended";
     let skipped = forgotten.running.into_iter().map(|id| SkippedView { id, reason }).collect();
-    let Forgotten { runs, dead, mails, events, deliveries, orders, suppressions, .. } = forgotten;
-    Ok(JsonResponse(ForgottenView { runs, dead, mails, events, deliveries, orders, suppressions, skipped, dry_run }))
+    let Forgotten { runs, dead, mails, events, deliveries, orders, suppressions, audit, .. } = forgotten;
+    audited
+        .tells(format_args!("runs {runs}, mails {mails}, events {events}, deliveries {deliveries}, orders {orders}"));
+    let view = ForgottenView { runs, dead, mails, events, deliveries, orders, suppressions, audit, skipped, dry_run };
+    Ok(JsonResponse(view))
 }
 
 fn wanted(body: ForgetBody) -> Result<Forget, Problem> {

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use utoipa::OpenApi;
 
 use crate::Context;
+use crate::authentication::Caller;
 use crate::error::{Code, Problem};
 use crate::query::NoParameters;
 use crate::routes::{Routes, Rule};
@@ -29,13 +30,13 @@ use crate::routes::{Routes, Rule};
 const STREAMS: usize = 250;
 /// The least time between two messages; what changes in between is in the second.
 const PACE: Duration = Duration::from_millis(100);
-/// Runs in one message. When more change in one pace, looking again is cheaper than being told.
-const RUNS: usize = 250;
+/// Runs in one message. When more change in one pace, looking again is cheaper than being told, for two hundred readers above all.
+const RUNS: usize = 50;
 /// Messages that a reader may be behind: more than six seconds of them. One that is slower is let go, and comes back.
 const BEHIND: usize = 64;
 /// A word is sent at least this often, so that a connection that is gone shows.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// A stream ends after this time and is asked for again, so that a token that was revoked does not look on.
+/// A stream ends after this time and is asked for again, so that a clock that was wrong lets nobody look on for long.
 const LIFE: Duration = Duration::from_mins(15);
 
 /// Sent first: after how many milliseconds a reader that was let go comes back.
@@ -57,7 +58,8 @@ pub(super) fn routes() -> Routes {
 ///
 /// `run` carries an array of `{ id, job, state, attempt, scheduled_at }`, each run as it stands now; there are at most ten
 /// messages a second. `missed` says that more changed than was told, and `catalog` that other jobs are loaded: look again.
-/// A reader that is too slow is let go, and every stream ends after 15 minutes; ask again, and look once.
+/// A reader that is too slow is let go, as is one whose token or session ends, and every stream ends after 15 minutes; ask
+/// again, and look once.
 #[utoipa::path(
     get,
     path = "/api/v1/stream",
@@ -66,7 +68,7 @@ pub(super) fn routes() -> Routes {
         (status = 200, description = "events without an end", body = String, content_type = "text/event-stream"),
     )
 )]
-async fn follow(State(context): State<Context>, _: NoParameters) -> Result<Response, Problem> {
+async fn follow(State(context): State<Context>, caller: Caller, _: NoParameters) -> Result<Response, Problem> {
     if !context.handle.is_ready() {
         return Err(Problem::new(Code::NotReady, "the engine is starting or stopping, so nothing is told"));
     }
@@ -77,7 +79,21 @@ async fn follow(State(context): State<Context>, _: NoParameters) -> Result<Respo
         // Proxies that collect answers before they pass them on are asked not to.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    Ok((headers, Body::from_stream(greeting.chain(reader.messages()))).into_response())
+    let messages = greeting.chain(reader.messages()).take_until(shut_out(context, caller));
+    Ok((headers, Body::from_stream(messages)).into_response())
+}
+
+/// Ends when whoever was let in may not look any more: the token is revoked or over, or the session, or nothing opens
+/// without a token from now on.
+async fn shut_out(context: Context, caller: Caller) {
+    let (mut tokens, mut sessions) = (context.keyring.changes(), context.sessions.ends());
+    while let Some(left) = caller.left(&context).await {
+        tokio::select! {
+            Ok(()) = tokens.changed() => {}
+            Ok(()) = sessions.changed() => {}
+            () = context.handle.sleep(left.min(LIFE)) => {}
+        }
+    }
 }
 
 /// What changes, put into bytes once for everybody who looks. While nobody does, it costs nothing.

@@ -18,6 +18,7 @@ use crate::Context;
 use crate::action::Action;
 use crate::api::List;
 use crate::api::operator::operator;
+use crate::audit::Audited;
 use crate::authentication::Caller;
 use crate::body::OptionalJsonBody;
 use crate::error::{Code, Problem};
@@ -163,11 +164,14 @@ struct SuppressBody {
 async fn suppress(
     State(context): State<Context>,
     caller: Caller,
+    audited: Audited,
     Id(Address(address)): Id<Address>,
     _: NoParameters,
     OptionalJsonBody(body): OptionalJsonBody<SuppressBody>,
 ) -> Result<Response, Problem> {
+    audited.tells_by(body.by.as_deref());
     let by = operator(body.by, &caller)?;
+    body.reason.iter().for_each(|reason| audited.tells(reason));
     let Suppressed { suppression, is_new } = suppress_address(&context, &address, body.reason, by).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, JsonResponse(SuppressionView::from(suppression))).into_response())

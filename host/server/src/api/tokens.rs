@@ -19,6 +19,7 @@ use crate::api::List;
 use crate::api::openapi::ProblemShape;
 use crate::api::runs::{EmptyBody, optional_duration};
 use crate::api::shapes::TokenIdShape;
+use crate::audit::Audited;
 use crate::body::{JsonBody, OptionalJsonBody};
 use crate::error::{Code, Problem};
 use crate::keyring::{Found, TokenSource};
@@ -184,15 +185,20 @@ struct CreatedView {
 ))]
 async fn create(
     State(context): State<Context>,
+    audited: Audited,
     _: NoParameters,
     JsonBody(body): JsonBody<CreateBody>,
 ) -> Result<(StatusCode, JsonResponse<CreatedView>), Problem> {
-    let (token, secret) = make_token(&context, body).await?;
+    let (token, secret) = make_token(&context, &audited, body).await?;
     Ok((StatusCode::CREATED, JsonResponse(CreatedView { token: token.into(), secret: secret.as_str().to_owned() })))
 }
 
 /// Makes an API token and keeps it; answers it with its secret, which nobody can tell later.
-pub(crate) async fn make_token(context: &Context, body: CreateBody) -> Result<(Found, Secret), Problem> {
+pub(crate) async fn make_token(
+    context: &Context,
+    audited: &Audited,
+    body: CreateBody,
+) -> Result<(Found, Secret), Problem> {
     let handle = &context.handle;
     let now = handle.now();
     let (name, expires_at) = (body.name()?, body.expiry(now)?);
@@ -220,7 +226,10 @@ pub(crate) async fn make_token(context: &Context, body: CreateBody) -> Result<(F
         rate_limit,
         max_waiting: body.max_waiting,
     };
+    audited.is_to(id);
+    audited.tells(format_args!("{:?} of scope {}", token.name, token.scope));
     handle.create_token(token.clone()).await?;
+    context.keyring.changed();
     tracing::info!(%id, name = token.name, scope = %token.scope, "an API token was made");
     Ok((Found { token, source: TokenSource::Created }, secret))
 }
@@ -250,6 +259,7 @@ pub(crate) async fn revoke_token(context: &Context, id: TokenId) -> Result<Found
     }
     let token = context.handle.revoke_token(id).await?;
     let token = token.ok_or_else(|| Problem::new(Code::UnknownToken, format!("there is no token {id}")))?;
+    context.keyring.changed();
     tracing::info!(%id, name = token.name, "an API token is revoked");
     Ok(Found { token, source: TokenSource::Created })
 }

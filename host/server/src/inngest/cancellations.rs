@@ -13,6 +13,7 @@ use super::answer::data;
 use super::ids::{NIL, uuid};
 use super::runs::CANCEL_REASON;
 use crate::Context;
+use crate::audit::Audited;
 use crate::body::{AnyText, parse};
 use crate::error::{Code, Problem};
 
@@ -57,7 +58,11 @@ struct CancellationObject {
 }
 
 /// Cancels at most `limits::BULK_RUNS` runs.
-pub(super) async fn cancel(State(context): State<Context>, AnyText(text): AnyText) -> Result<Response, Problem> {
+pub(super) async fn cancel(
+    State(context): State<Context>,
+    audited: Audited,
+    AnyText(text): AnyText,
+) -> Result<Response, Problem> {
     let body: CancellationBody = parse(&text)?;
     let now = context.handle.now();
     let invalid = |detail: &str| Problem::new(Code::InvalidMember, detail);
@@ -79,7 +84,9 @@ pub(super) async fn cancel(State(context): State<Context>, AnyText(text): AnyTex
         let detail = format!("function not found: there is no job {:?}", limits::truncate(&function, 80));
         Problem::new(Code::UnknownJob, detail)
     })?;
+    audited.is_to(&job);
     let (cancelled, more) = cancel_runs(&context, &job, body.started_after, before).await?;
+    audited.tells(format_args!("{cancelled} changed"));
     Ok(data(
         now,
         CancellationObject {

@@ -31,6 +31,7 @@ macro_rules! asset {
 static STYLE: Asset = asset!("jobmill.css", "text/css; charset=utf-8");
 static SCRIPT: Asset = asset!("jobmill.js", "text/javascript; charset=utf-8");
 static PLAIN: Asset = asset!("plain.svg", "image/svg+xml");
+static RUNNING: Asset = asset!("running.svg", "image/svg+xml");
 static DEAD: Asset = asset!("dead.svg", "image/svg+xml");
 
 pub(super) fn routes() -> Routes {
@@ -38,6 +39,7 @@ pub(super) fn routes() -> Routes {
         .get("/assets/jobmill.css", Rule::Open, async |headers: HeaderMap| STYLE.answer(&headers))
         .get("/assets/jobmill.js", Rule::Open, async |headers: HeaderMap| SCRIPT.answer(&headers))
         .get("/assets/plain.svg", Rule::Open, async |headers: HeaderMap| PLAIN.answer(&headers))
+        .get("/assets/running.svg", Rule::Open, async |headers: HeaderMap| RUNNING.answer(&headers))
         .get("/assets/dead.svg", Rule::Open, async |headers: HeaderMap| DEAD.answer(&headers))
 }
 

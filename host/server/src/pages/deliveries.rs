@@ -37,9 +37,9 @@ struct DeliveriesPage {
     endpoint: String,
     outcomes: Vec<(&'static str, bool)>,
     is_filtered: bool,
-    is_first_page: bool,
     rows: Vec<DeliveryRow>,
-    newest: String,
+    /// To the newest page, where this is an older one.
+    newest: Option<String>,
     older: Option<String>,
 }
 
@@ -136,9 +136,8 @@ async fn list(State(context): State<Context>, visitor: Visitor, parameters: Para
         webhooks: webhooks(&context, now),
         outcomes: OUTCOMES.map(|word| (word, filter.outcome.as_deref() == Some(word))).into(),
         is_filtered: filter != DeliveryFilter::default(),
-        is_first_page: after.is_none(),
         rows: page.items.into_iter().map(|summary| DeliveryRow::new(summary, now)).collect(),
-        newest: address(None),
+        newest: after.map(|_| address(None)),
         older: page.next.map(|cursor| address(Some(cursor.to_string()))),
         endpoint: filter.endpoint.unwrap_or_default(),
     })

@@ -30,9 +30,9 @@ pub(super) fn routes() -> Routes {
 struct EventsPage {
     frame: Frame,
     name: String,
-    is_first_page: bool,
     rows: Vec<EventRow>,
-    newest: String,
+    /// To the newest page, where this is an older one.
+    newest: Option<String>,
     older: Option<String>,
 }
 
@@ -82,9 +82,8 @@ async fn list(State(context): State<Context>, visitor: Visitor, parameters: Para
     let (now, catalog) = (frame.now, context.handle.catalog());
     frame::page(&EventsPage {
         frame,
-        is_first_page: after.is_none(),
         rows: page.items.into_iter().map(|event| EventRow::new(event, &catalog, now)).collect(),
-        newest: address(None),
+        newest: after.map(|_| address(None)),
         older: page.next.map(|cursor| address(Some(cursor.to_string()))),
         name: filter.name.unwrap_or_default(),
     })

@@ -8,12 +8,15 @@ use axum::extract::{Form, FromRequest, FromRequestParts as _, Request};
 use subtle::ConstantTimeEq as _;
 
 use crate::Context;
+use crate::audit::Audited;
 use crate::error::{Code, Problem};
 use crate::pages::visitor::Visitor;
 
 /// The fields of a form, and who sent it.
 pub(super) struct Posted {
     pub(super) visitor: Visitor,
+    /// What it does, for the audit list.
+    pub(super) audited: Audited,
     fields: Vec<(String, String)>,
 }
 
@@ -23,10 +26,11 @@ impl FromRequest<Context> for Posted {
     async fn from_request(request: Request, context: &Context) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let visitor = Visitor::from_request_parts(&mut parts, context).await?;
+        let audited = Audited::of(&parts);
         let Form(fields) = Form::from_request(Request::from_parts(parts, body), context)
             .await
             .map_err(|error| Problem::new(Code::BodyUnreadable, format!("the form could not be read: {error}")))?;
-        let posted = Self { visitor, fields };
+        let posted = Self { visitor, audited, fields };
         let key = posted.text("form_key").unwrap_or_default();
         if !bool::from(key.as_bytes().ct_eq(posted.visitor.form_key.as_bytes())) {
             let detail =

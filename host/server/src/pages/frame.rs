@@ -59,6 +59,7 @@ pub(super) struct Frame {
     pub(super) title: String,
     pub(super) links: Vec<Link>,
     pub(super) dead: usize,
+    pub(super) running: usize,
     pub(super) ready: bool,
     pub(super) version: &'static str,
     pub(super) alarms: Vec<(Alarm, Moment)>,
@@ -99,6 +100,7 @@ impl Frame {
             title: title.into(),
             links: links.collect(),
             dead,
+            running,
             ready: handle.is_ready(),
             version: env!("CARGO_PKG_VERSION"),
             alarms: alarms.map(|alarm| (Moment::new(alarm.since, now), alarm)).map(|(since, it)| (it, since)).collect(),
@@ -107,6 +109,15 @@ impl Frame {
             now,
             live: section != Section::None,
         })
+    }
+
+    /// The picture in the browser's tab: what wants a look goes before what goes on.
+    pub(super) fn icon(&self) -> &'static str {
+        match (self.dead, self.running) {
+            (0, 0) => "plain",
+            (0, _) => "running",
+            _ => "dead",
+        }
     }
 
     /// The same, saying what came of the last action.

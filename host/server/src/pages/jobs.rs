@@ -4,15 +4,17 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use jobmill_core::cron::CronExpression;
 use jobmill_core::{JobId, RunState, Trigger, Version};
-use jobmill_engine::{JobListing, JobStatus};
-use jobmill_store::Counts;
+use jobmill_engine::{JobListing, JobStatus, LoadedJob};
+use jobmill_store::{Activity, Counts, JobActivity};
 
 use crate::Context;
 use crate::error::Problem;
+use crate::pages::activity;
 use crate::pages::frame::{Frame, Section, page};
 use crate::pages::visitor::Visitor;
-use crate::pages::words::{Moment, icon};
+use crate::pages::words::{Moment, cron_words, icon};
 use crate::query::NoParameters;
 use crate::routes::{Routes, Rule};
 
@@ -44,6 +46,8 @@ struct LoadedRow {
     /// Who paused it, and when.
     paused: Option<(String, Moment)>,
     counts: Vec<StateCount>,
+    /// What it did in the last day; none when no attempt ended.
+    activity: Option<JobActivity>,
 }
 
 /// How a job stands, in a word, with the mark and the class of it.
@@ -68,17 +72,22 @@ impl Standing {
 
 /// What starts runs of a job: words, and the name or expression after them.
 pub(super) struct Start {
-    pub(super) words: &'static str,
+    pub(super) words: String,
     pub(super) name: String,
 }
 
 /// What starts runs of a job beside a request that names it.
-pub(super) fn starts(triggers: &[Trigger]) -> Vec<Start> {
-    let start = |trigger: &Trigger| match trigger {
-        Trigger::Event(name) => Start { words: "on the event", name: name.clone() },
-        Trigger::Cron(expression) => Start { words: "at the times", name: expression.clone() },
+pub(super) fn starts(loaded: &LoadedJob) -> Vec<Start> {
+    let event = |trigger: &Trigger| match trigger {
+        Trigger::Event(name) => Some(Start { words: "on the event".to_owned(), name: name.clone() }),
+        // What is in force may be what the configuration says.
+        Trigger::Cron(_) => None,
     };
-    triggers.iter().map(start).collect()
+    let cron = |expression: &CronExpression| Start {
+        words: cron_words(expression).unwrap_or_else(|| "at the times".to_owned()),
+        name: expression.to_string(),
+    };
+    loaded.job.triggers.iter().filter_map(event).chain(loaded.crons.iter().map(cron)).collect()
 }
 
 /// How many runs show a state.
@@ -98,14 +107,15 @@ pub(super) fn state_counts(counts: &Counts) -> Vec<StateCount> {
 async fn show(State(context): State<Context>, visitor: Visitor, _: NoParameters) -> Result<Response, Problem> {
     let frame = Frame::of(&context, visitor, Section::Jobs, "Jobs").await?;
     let catalog = context.handle.catalog();
+    let activity = context.handle.query().activity(frame.now).await?;
     let mut jobs = Vec::new();
     for listing in catalog.listings() {
-        jobs.push(row(&context, listing, &frame).await?);
+        jobs.push(row(&context, listing, &activity, &frame).await?);
     }
     page(&JobsPage { frame, jobs })
 }
 
-async fn row(context: &Context, listing: &JobListing, frame: &Frame) -> Result<JobRow, Problem> {
+async fn row(context: &Context, listing: &JobListing, activity: &Activity, frame: &Frame) -> Result<JobRow, Problem> {
     let now = frame.now;
     let job = match &listing.loaded {
         Some(loaded) => {
@@ -116,9 +126,10 @@ async fn row(context: &Context, listing: &JobListing, frame: &Frame) -> Result<J
                 title: loaded.job.title.clone(),
                 version: loaded.version,
                 loaded: Moment::new(loaded.loaded_at, now),
-                starts: starts(&loaded.job.triggers),
+                starts: starts(loaded),
                 paused: paused.map(|pause| (pause.by, Moment::new(pause.at, now))),
                 counts: state_counts(&query.counts(Some(&loaded.job.id), now).await?),
+                activity: activity.jobs.iter().find(|activity| activity.job == loaded.job.id).cloned(),
             })
         }
         None => None,

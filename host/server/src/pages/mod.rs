@@ -1,7 +1,11 @@
 //! The dashboard: pages that are whole without a script, and forms that do what the API does, under the same words.
-//! They read and change through the engine's handle, as the API does; nothing is kept here.
+//! They read and change through the engine's handle, as the API does; nothing is kept here but which runs were put back
+//! together last.
 
+mod activity;
 mod assets;
+mod audit;
+mod bars;
 mod dead;
 mod deliveries;
 mod events;
@@ -24,6 +28,7 @@ mod system;
 mod visitor;
 mod words;
 
+pub(crate) use dead::Requeues;
 pub(crate) use form_keys::FormKeys;
 pub(crate) use refusals::{is_for_programs, speak};
 pub(crate) use sign_in::sign_in_instead;
@@ -36,6 +41,7 @@ use crate::routes::Routes;
 pub(crate) fn routes() -> Routes {
     overview::routes()
         .merge(assets::routes())
+        .merge(audit::routes())
         .merge(dead::routes())
         .merge(sign_in::routes())
         .merge(job::routes())

@@ -14,10 +14,12 @@ use crate::action::Action;
 use crate::api::take_work;
 use crate::authentication::Caller;
 use crate::error::{Code, Problem};
+use crate::pages::activity::{self, success};
+use crate::pages::bars::{Bars, Ends};
 use crate::pages::form::Posted;
 use crate::pages::frame::{Frame, Section, page};
 use crate::pages::visitor::Visitor;
-use crate::pages::words::{Moment, icon, note, rounded, shell_quoted};
+use crate::pages::words::{Moment, icon, note, shell_quoted};
 use crate::query::NoParameters;
 use crate::routes::{Routes, Rule};
 
@@ -60,26 +62,11 @@ struct Number {
 
 /// The last 60 minutes.
 struct Hour {
-    bars: Vec<Bar>,
-    /// The most that one minute has.
-    most: u64,
+    minutes: Vec<MinuteActivity>,
+    bars: Bars,
     completed: u64,
     failed: u64,
     dead: u64,
-}
-
-/// One minute, as a bar of up to `Bar::HEIGHT` units.
-struct Bar {
-    minute: MinuteActivity,
-    /// From the bottom: completed, failed, dead.
-    parts: Vec<Part>,
-    x: usize,
-}
-
-struct Part {
-    class: &'static str,
-    y: u64,
-    height: u64,
 }
 
 struct JobRow {
@@ -159,9 +146,11 @@ async fn run_first(
     take_work(handle)?;
     let job: JobId =
         posted.value("job")?.ok_or_else(|| Problem::invalid_member("/job", "is missing: which job is to run?"))?;
+    posted.audited.is_to(&job);
     let payload = example(handle, &job)?;
     let request = EnqueueRequest { max_waiting: caller.max_waiting(), ..EnqueueRequest::new(job, payload) };
     let accepted = handle.enqueue(request).await?;
+    posted.audited.tells(accepted.head.id);
     Ok(Redirect::to(&format!("/runs/{}", accepted.head.id)))
 }
 
@@ -190,10 +179,9 @@ fn numbers(counts: &Counts) -> Vec<Number> {
 impl Hour {
     fn of(activity: &Activity) -> Self {
         let sum = |count: fn(&MinuteActivity) -> u64| activity.minutes.iter().map(count).sum();
-        let most = activity.minutes.iter().map(ended).max().unwrap_or(0);
         Self {
-            bars: activity.minutes.iter().enumerate().map(|(place, minute)| Bar::new(place, *minute, most)).collect(),
-            most,
+            bars: Bars::of(&activity.minutes.iter().map(ends).collect::<Vec<_>>()),
+            minutes: activity.minutes.clone(),
             completed: sum(|minute| minute.completed),
             failed: sum(|minute| minute.failed),
             dead: sum(|minute| minute.dead),
@@ -202,36 +190,12 @@ impl Hour {
 
     /// Minutes in which something ended, newest first.
     fn busy(&self) -> impl Iterator<Item = &MinuteActivity> {
-        self.bars.iter().rev().map(|bar| &bar.minute).filter(|minute| ended(minute) > 0)
+        self.minutes.iter().rev().filter(|minute| ends(minute).count() > 0)
     }
 }
 
-/// Attempts that ended in a minute. A run dies of an attempt that failed, so its death is no further end.
-fn ended(minute: &MinuteActivity) -> u64 {
-    minute.completed + minute.failed.max(minute.dead)
-}
-
-impl Bar {
-    const HEIGHT: u64 = 100;
-    /// From one bar to the next.
-    const PITCH: usize = 10;
-    /// What is there is seen, however little it is beside the rest.
-    const LEAST: u64 = 3;
-
-    fn new(place: usize, minute: MinuteActivity, most: u64) -> Self {
-        let MinuteActivity { completed, failed, dead, .. } = minute;
-        let mut parts = Vec::with_capacity(3);
-        let mut y = Self::HEIGHT;
-        for (class, count) in [("completed", completed), ("retryable", failed.saturating_sub(dead)), ("dead", dead)] {
-            if count == 0 {
-                continue;
-            }
-            let height = (count * Self::HEIGHT / most.max(1)).max(Self::LEAST).min(y);
-            y -= height;
-            parts.push(Part { class, y, height });
-        }
-        Self { minute, parts, x: place * Self::PITCH }
-    }
+fn ends(minute: &MinuteActivity) -> Ends {
+    Ends { completed: minute.completed, failed: minute.failed, dead: minute.dead }
 }
 
 /// What wants a look comes first: jobs with dead runs, then with failed attempts, then the slow ones.
@@ -252,31 +216,9 @@ fn job_rows(mut jobs: Vec<JobActivity>) -> Vec<JobRow> {
 }
 
 impl JobRow {
-    /// Of the runs that ended, how many completed; rounded down, so that only all of them are 100 %.
     fn success(&self) -> String {
-        let JobActivity { completed, dead, .. } = self.activity;
-        match (completed * 1_000).checked_div(completed + dead) {
-            Some(1_000) => "100 %".to_owned(),
-            Some(share) => format!("{}.{} %", share / 10, share % 10),
-            None => "–".to_owned(),
-        }
+        success(&self.activity)
     }
-
-    fn attempts_p50(&self) -> String {
-        told(self.activity.attempts.count, self.activity.attempts.p50)
-    }
-
-    fn attempts_p95(&self) -> String {
-        told(self.activity.attempts.count, self.activity.attempts.p95)
-    }
-
-    fn runs_p95(&self) -> String {
-        told(self.activity.runs.count, self.activity.runs.p95)
-    }
-}
-
-fn told(count: u64, span: std::time::Duration) -> String {
-    if count == 0 { "–".to_owned() } else { rounded(span) }
 }
 
 fn broken(catalog: &Catalog, now: Timestamp) -> Vec<BrokenRow> {
@@ -337,7 +279,15 @@ mod tests {
     fn job(name: &str, completed: u64, dead: u64, p95: u64) -> JobActivity {
         let attempts = Durations { count: 1, p50: Duration::ZERO, p95: Duration::from_millis(p95) };
         let job = name.parse().expect("a job id");
-        JobActivity { job, completed, dead, failed_attempts: dead, attempts, runs: Durations::default() }
+        JobActivity {
+            job,
+            completed,
+            dead,
+            failed_attempts: dead,
+            attempts,
+            runs: Durations::default(),
+            hours: Vec::new(),
+        }
     }
 
     #[test]
@@ -355,19 +305,5 @@ mod tests {
         );
         assert!(!job_rows(vec![job("bad", 0, 1, 7)])[0].fails_most, "of one job there is nothing to compare");
         assert_eq!(job_rows((0..30).map(|at| job(&format!("job-{at}"), 1, 0, 1)).collect()).len(), JOBS);
-    }
-
-    #[test]
-    fn bars_fit_and_what_is_there_is_seen() {
-        let minute = |completed, failed, dead| MinuteActivity { at: Timestamp::default(), completed, failed, dead };
-        for (minute, most) in [(minute(1_000, 1, 1), 1_001), (minute(0, 5, 2), 5), (minute(1, 0, 0), 1_000_000)] {
-            let bar = Bar::new(3, minute, most);
-            assert!(bar.parts.iter().all(|part| part.height > 0 && part.y + part.height <= Bar::HEIGHT));
-            assert_eq!(bar.x, 30);
-        }
-        let parts = Bar::new(0, minute(2, 2, 1), 4).parts;
-        let drawn: Vec<_> = parts.iter().map(|part| (part.class, part.y, part.height)).collect();
-        assert_eq!(drawn, [("completed", 50, 50), ("retryable", 25, 25), ("dead", 0, 25)]);
-        assert!(Bar::new(0, minute(0, 0, 0), 4).parts.is_empty());
     }
 }

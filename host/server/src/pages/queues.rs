@@ -6,12 +6,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use jobmill_core::JobId;
-use jobmill_store::{QueueChange, QueueView};
+use jobmill_store::{Activity, QueueChange, QueueView};
 
 use crate::Context;
 use crate::action::Action;
-use crate::api::{QueueName, find_queue};
-use crate::error::Problem;
+use crate::api::{QueueName, find_queue, tell_limit};
+use crate::error::{Code, Problem};
+use crate::pages::bars::{Bars, Ends};
 use crate::pages::form::Posted;
 use crate::pages::frame::{Frame, Section, page_with};
 use crate::pages::job::by;
@@ -47,6 +48,9 @@ struct QueueRow {
     limit: Option<u32>,
     running: usize,
     waiting: usize,
+    /// Attempts that completed or failed in the last 60 minutes, and in each of them.
+    ended: u64,
+    bars: Bars,
     /// Who paused it, and when.
     paused: Option<(String, Moment)>,
     /// What was wrong with the limit that was asked for: the text, and what to say of it.
@@ -54,8 +58,12 @@ struct QueueRow {
 }
 
 impl QueueRow {
-    fn new(queue: QueueView, frame: &Frame) -> Self {
+    fn new(queue: QueueView, activity: &Activity, frame: &Frame) -> Self {
+        let minutes = activity.queues.get(&queue.name).map(Vec::as_slice).unwrap_or_default();
+        let ends: Vec<Ends> = minutes.iter().map(|ended| Ends { completed: *ended, ..Ends::default() }).collect();
         Self {
+            ended: minutes.iter().sum(),
+            bars: Bars::of(&ends),
             name: queue.name,
             limit: queue.concurrency,
             running: queue.running,
@@ -104,7 +112,8 @@ async fn show(State(context): State<Context>, visitor: Visitor, parameters: Para
 
 async fn rows(context: &Context, frame: &Frame) -> Result<Vec<QueueRow>, Problem> {
     let queues = context.handle.queues().await?;
-    Ok(queues.into_iter().map(|queue| QueueRow::new(queue, frame)).collect())
+    let activity = context.handle.query().activity(frame.now).await?;
+    Ok(queues.into_iter().map(|queue| QueueRow::new(queue, &activity, frame)).collect())
 }
 
 /// `POST /queues/{name}/pause`. Runs under way go on.
@@ -136,8 +145,12 @@ async fn limit(
     let limit = match text.parse::<u32>() {
         _ if text.is_empty() => None,
         Ok(limit) if limit > 0 => Some(limit),
-        _ => return refused(&context, posted.visitor, &name, text).await,
+        _ => {
+            posted.audited.is_refused(Code::InvalidMember);
+            return refused(&context, posted.visitor, &name, text).await;
+        }
     };
+    tell_limit(&posted.audited, limit);
     change(&context, &name, QueueChange { concurrency: Some(limit), paused: None }).await
 }
 

@@ -3,34 +3,43 @@
 
 mod cancel;
 mod filters;
+mod search;
 
 pub(super) use filters::path_of_tag;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use jobmill_core::run::Attempt;
 use jobmill_core::{JobId, Run, RunId, RunState, Timestamp, limits};
-use jobmill_engine::Catalog;
+use jobmill_engine::{Catalog, Handle, LoadedJob};
+use jobmill_store::Counts;
 
 use self::filters::{Filters, NAMES};
 use crate::Context;
 use crate::action::Action;
 use crate::error::Problem;
-use crate::pages::frame::{Frame, Section, page};
+use crate::pages::frame::{Frame, Section, page, page_with};
 use crate::pages::run::span;
 use crate::pages::visitor::Visitor;
 use crate::pages::words::{Moment, icon, note};
 use crate::query::Parameters;
 use crate::routes::{Routes, Rule};
 
+/// Runs that are looked at one by one for one page; beyond, the reader says whether to look on.
+const LOOKED_AT: usize = 1_000;
+/// Runs that are counted for the tabs at most; beyond, a number would take longer than it is worth.
+const COUNTED: usize = 20_000;
+
 pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/runs", Rule::READ, show)
         .post("/runs/cancel", Rule::OPERATE, cancel::cancel)
-        .does(Action::RunsCancel)
+        .may_do(Action::RunsCancel)
 }
 
 #[derive(Template)]
@@ -39,12 +48,18 @@ struct RunsPage {
     frame: Frame,
     tabs: Vec<Tab>,
     filters: Filters,
-    /// Names of jobs to choose from.
-    jobs: Vec<JobId>,
+    /// The filters as text, or what was typed and can't be read.
+    search: String,
+    /// Why it can't.
+    refusal: Option<String>,
+    /// What it may say.
+    suggestions: BTreeSet<String>,
     rows: Vec<Row>,
     /// To the newest page, where this is an older one.
     newest: Option<String>,
     older: Option<String>,
+    /// How many runs were looked at one by one, where there are more.
+    looked_at: Option<usize>,
     /// Whether a run on this page can be cancelled.
     can_cancel: bool,
     /// What to type for a first run.
@@ -111,43 +126,116 @@ fn ran(attempts: &[Attempt], now: Timestamp) -> Duration {
     attempts.iter().map(|attempt| attempt.finished_at.unwrap_or(now).since(attempt.started_at)).sum()
 }
 
+/// Runs that were found, and where to look on.
+struct Found {
+    runs: Vec<Run>,
+    next: Option<RunId>,
+    /// How many were looked at, where they had to be one by one and there are more.
+    looked_at: Option<usize>,
+}
+
 /// `GET /runs`.
 async fn show(State(context): State<Context>, visitor: Visitor, parameters: Parameters) -> Result<Response, Problem> {
     let known: Vec<&str> = NAMES.into_iter().chain(["cursor", "cancelled", "skipped"]).collect();
     let parameters = parameters.only(&known)?;
-    let handle = &context.handle;
-    let query = handle.query();
-    let now = handle.now();
-    let filters = Filters::read(|name| parameters.text(name), now)?;
+    if let Some(run) = parameters.text("q").and_then(|text| text.trim().parse::<RunId>().ok()) {
+        return Ok(Redirect::to(&format!("/runs/{run}")).into_response());
+    }
+    let (handle, now) = (&context.handle, context.handle.now());
+    let filters = match Filters::read(|name| parameters.text(name), now) {
+        Ok(filters) => filters,
+        Err(problem) => match parameters.text("q") {
+            Some(text) => return refused(&context, visitor, text, &problem).await,
+            None => return Err(problem),
+        },
+    };
     let cursor: Option<RunId> = parameters.value("cursor")?;
     let told = told(parameters.value("cancelled")?, parameters.value("skipped")?);
-    let found = query.runs(&filters.filter, cursor, limits::PAGE_ITEMS_DEFAULT, now).await?;
-    let counts = query.counts(filters.filter.job.as_ref(), now).await?;
-    let count = |state: Option<RunState>| match state {
-        _ if !filters.is_counted() => None,
-        Some(state) => Some(counts.of(state)),
-        None => Some(RunState::ALL.into_iter().map(|state| counts.of(state)).sum()),
-    };
-    let states = std::iter::once(None).chain(RunState::ALL.map(Some));
-    let tabs = states.map(|state| Tab {
-        state,
-        path: filters.path_in(state),
-        count: count(state),
-        is_here: state == filters.filter.state,
-    });
+    let found = find(handle, &filters, cursor, now).await?;
+    let counts =
+        if filters.is_looked_for() { None } else { handle.query().counts_of(&filters.filter, COUNTED, now).await? };
     let catalog = handle.catalog();
-    let rows: Vec<Row> = found.items.into_iter().map(|run| Row::new(run, now)).collect();
+    let rows: Vec<Row> = found.runs.into_iter().map(|run| Row::new(run, now)).collect();
     page(&RunsPage {
-        tabs: tabs.collect(),
-        jobs: catalog.all_serving().map(|loaded| loaded.job.id.clone()).collect(),
+        tabs: tabs(&filters, counts),
+        suggestions: suggestions(&catalog),
         can_cancel: rows.iter().any(Row::can_be_cancelled),
         rows,
         newest: cursor.map(|_| filters.path(&[])),
         older: found.next.map(|next| filters.path(&[("cursor", next.to_string())])),
+        looked_at: found.looked_at,
         command: command(&catalog),
+        search: filters.text(),
+        refusal: None,
         filters,
         frame: Frame::of(&context, visitor, Section::Runs, "Runs").await?.telling(told),
     })
+}
+
+/// The page again, saying what is wrong with the search.
+async fn refused(context: &Context, visitor: Visitor, search: &str, problem: &Problem) -> Result<Response, Problem> {
+    let filters = Filters::default();
+    let catalog = context.handle.catalog();
+    let page = RunsPage {
+        tabs: tabs(&filters, None),
+        suggestions: suggestions(&catalog),
+        can_cancel: false,
+        rows: Vec::new(),
+        newest: None,
+        older: None,
+        looked_at: None,
+        command: command(&catalog),
+        search: search.to_owned(),
+        refusal: Some(problem.detail().trim_start_matches("q: ").to_owned()),
+        filters,
+        frame: Frame::of(context, visitor, Section::Runs, "Runs").await?,
+    };
+    page_with(problem.status(), &page)
+}
+
+async fn find(handle: &Handle, filters: &Filters, cursor: Option<RunId>, now: Timestamp) -> Result<Found, Problem> {
+    let query = handle.query();
+    if !filters.is_looked_for() {
+        let page = query.runs(&filters.filter, cursor, limits::PAGE_ITEMS_DEFAULT, now).await?;
+        return Ok(Found { runs: page.items, next: page.next, looked_at: None });
+    }
+    let (mut runs, mut next, mut looked_at) = (Vec::new(), cursor, 0);
+    while looked_at < LOOKED_AT {
+        let page = query.runs(&filters.filter, next, limits::PAGE_ITEMS, now).await?;
+        for run in page.items {
+            looked_at += 1;
+            let id = run.head.id;
+            if filters.finds(&run) {
+                runs.push(run);
+                if runs.len() == limits::PAGE_ITEMS_DEFAULT {
+                    return Ok(Found { runs, next: Some(id), looked_at: None });
+                }
+            }
+        }
+        next = page.next;
+        if next.is_none() {
+            return Ok(Found { runs, next, looked_at: None });
+        }
+    }
+    Ok(Found { runs, next, looked_at: Some(looked_at) })
+}
+
+/// A tab of each state. Without counts none says a number.
+fn tabs(filters: &Filters, counts: Option<Counts>) -> Vec<Tab> {
+    let states = std::iter::once(None).chain(RunState::ALL.map(Some));
+    let tab = |state: Option<RunState>| Tab {
+        state,
+        path: filters.path_in(state),
+        count: counts.map(|counts| state.map_or_else(|| counts.0.iter().sum(), |state| counts.of(state))),
+        is_here: state == filters.filter.state,
+    };
+    states.map(tab).collect()
+}
+
+/// What a search may say of the jobs that are loaded.
+fn suggestions(catalog: &Catalog) -> BTreeSet<String> {
+    let of = |loaded: &Arc<LoadedJob>| [format!("job:{}", loaded.job.id), format!("queue:{}", loaded.job.queue.value)];
+    catalog.all_serving().flat_map(of).collect()
 }
 
 /// What came of the cancel that led here.

@@ -10,18 +10,19 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use jobmill_core::cron::CronExpression;
 use jobmill_core::flow::CatchUp;
-use jobmill_core::{JobId, Json, RunId, Timestamp};
-use jobmill_engine::{EnqueueRequest, ScheduleListing};
+use jobmill_core::{EntryKind, JobId, RunId, Timestamp};
+use jobmill_engine::{Catalog, ScheduleListing};
+use jobmill_store::Schedule;
 
 use crate::Context;
 use crate::action::Action;
-use crate::api::{take_work, unknown_job};
+use crate::api::start_scheduled;
 use crate::authentication::Caller;
-use crate::error::{Code, Problem};
+use crate::error::Problem;
 use crate::pages::form::Posted;
 use crate::pages::frame::{Frame, Section, page};
 use crate::pages::visitor::Visitor;
-use crate::pages::words::Moment;
+use crate::pages::words::{Moment, cron_words, rounded};
 use crate::path::Id;
 use crate::query::Parameters;
 use crate::routes::{Routes, Rule};
@@ -30,6 +31,11 @@ use crate::routes::{Routes, Rule};
 const AHEAD: Duration = Duration::from_hours(24);
 /// Firings that are listed: a schedule of each minute has 1,440 a day, and nobody reads those.
 const FIRINGS: usize = 50;
+
+/// A run that is made no later than this was not missed.
+const PUNCTUAL: Duration = Duration::from_mins(1);
+/// Missed times that are counted.
+const MISSED: usize = 100;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -53,9 +59,13 @@ struct SchedulePage {
 struct ScheduleRow {
     job: JobId,
     cron: String,
+    /// The expression in words, where it has plain ones.
+    words: Option<String>,
     next: Vec<Time>,
     last_run: Option<LastRun>,
     catch_up: &'static str,
+    /// What was missed lately, and what came of it.
+    missed: Option<String>,
     /// Nothing begins until somebody lets the job go on.
     paused: bool,
 }
@@ -69,6 +79,7 @@ struct LastRun {
 struct FiringRow {
     job: JobId,
     cron: String,
+    words: Option<String>,
     at: Time,
 }
 
@@ -77,13 +88,17 @@ struct Time {
     moment: Moment,
     /// To the minute: schedules know no seconds.
     minute: String,
+    /// The same on the wall clock of the schedule's zone, where that is another.
+    local: Option<String>,
 }
 
 impl Time {
-    fn new(at: Timestamp, now: Timestamp) -> Self {
+    fn new(at: Timestamp, now: Timestamp, expression: Option<&CronExpression>) -> Self {
+        let elsewhere = expression.filter(|expression| expression.zone() != "UTC");
+        let local = elsewhere.and_then(|it| Some(format!("{} {}", it.wall_clock(at)?, it.zone())));
         let text = at.to_string();
         let minute = text.get(..16).unwrap_or(&text).replace('T', " ");
-        Self { moment: Moment::new(at, now), minute }
+        Self { moment: Moment::new(at, now), minute, local }
     }
 }
 
@@ -92,30 +107,57 @@ async fn show(State(context): State<Context>, visitor: Visitor, parameters: Para
     let started = parameters.only(&["started"])?.value("started")?;
     let frame = Frame::of(&context, visitor, Section::Schedule, "Schedule").await?;
     let listed = context.handle.schedule().await?;
-    let (firings, more) = firings(&context, &listed, frame.now);
+    let catalog = context.handle.catalog();
+    let expressions: Vec<_> = listed.iter().map(|listing| expression(&catalog, listing)).collect();
+    let (firings, more) = firings(&listed, &expressions, frame.now);
+    let reached = context.handle.query().schedules().await?;
     let mut schedules = Vec::with_capacity(listed.len());
-    for listing in listed {
-        schedules.push(row(&context, listing, frame.now).await?);
+    for (listing, expression) in listed.into_iter().zip(expressions) {
+        let of_it = |schedule: &&Schedule| schedule.job == listing.job && schedule.cron == listing.cron;
+        let up_to = reached.iter().find(of_it).map(|schedule| schedule.up_to);
+        schedules.push(row(&context, listing, expression, up_to, frame.now).await?);
     }
     page(&SchedulePage { frame, schedules, firings, more, started })
 }
 
-async fn row(context: &Context, listing: ScheduleListing, now: Timestamp) -> Result<ScheduleRow, Problem> {
+/// The expression of a schedule, as its job has it ready.
+fn expression<'catalog>(catalog: &'catalog Catalog, listing: &ScheduleListing) -> Option<&'catalog CronExpression> {
+    let loaded = catalog.serving(&listing.job)?;
+    loaded.crons.iter().find(|cron| cron.to_string() == listing.cron)
+}
+
+async fn row(
+    context: &Context,
+    listing: ScheduleListing,
+    expression: Option<&CronExpression>,
+    up_to: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<ScheduleRow, Problem> {
     let query = context.handle.query();
     let ScheduleListing { job, cron, next, last_run, catch_up } = listing;
+    let mut missed = None;
     let last_run = match last_run {
         Some(id) => {
-            let record = query.run(id).await?;
-            Some(LastRun { id, due: record.map(|record| Time::new(record.run.head.scheduled_at, now)) })
+            let begun = query.run(id).await?.and_then(|record| record.journal.into_iter().next());
+            let due = begun.and_then(|entry| match entry.kind {
+                EntryKind::Enqueued(enqueued) => Some((enqueued.scheduled_at, entry.at)),
+                _ => None,
+            });
+            if let Some(((due, made), expression)) = due.zip(expression) {
+                missed = missed_words(expression, due, made, up_to);
+            }
+            Some(LastRun { id, due: due.map(|(due, _)| Time::new(due, now, expression)) })
         }
         None => None,
     };
     Ok(ScheduleRow {
-        next: next.into_iter().map(|at| Time::new(at, now)).collect(),
+        words: expression.and_then(cron_words),
+        next: next.into_iter().map(|at| Time::new(at, now, expression)).collect(),
         last_run,
+        missed,
         catch_up: match catch_up {
-            CatchUp::Once => "one run for all that were missed",
-            CatchUp::Skip => "none: what was missed is skipped",
+            CatchUp::Once => "one run for all that are missed",
+            CatchUp::Skip => "what is missed is skipped",
         },
         paused: query.job_flow(&job, now).await?.paused.is_some(),
         job,
@@ -123,15 +165,35 @@ async fn row(context: &Context, listing: ScheduleListing, now: Timestamp) -> Res
     })
 }
 
+/// What is known of times that passed while nothing could fire: the last run, if it was made late for them, and those
+/// since then that made none.
+fn missed_words(
+    expression: &CronExpression,
+    due: Timestamp,
+    made: Timestamp,
+    up_to: Option<Timestamp>,
+) -> Option<String> {
+    let late = made.since(due);
+    if late > PUNCTUAL {
+        return Some(format!("The last run was made {} late, for all that were missed by then.", rounded(late)));
+    }
+    let passed = std::iter::successors(expression.next_after(due), |last| expression.next_after(*last));
+    let skipped = passed.take_while(|at| up_to.is_some_and(|up_to| *at <= up_to)).take(MISSED + 1).count();
+    match skipped {
+        0 => None,
+        1 => Some("1 time since the last run was missed and skipped.".to_owned()),
+        2..=MISSED => Some(format!("{skipped} times since the last run were missed and skipped.")),
+        _ => Some(format!("More than {MISSED} times since the last run were missed and skipped.")),
+    }
+}
+
 /// What fires within a day, soonest first, and whether there is more than is listed.
-fn firings(context: &Context, listed: &[ScheduleListing], now: Timestamp) -> (Vec<FiringRow>, bool) {
-    let catalog = context.handle.catalog();
+fn firings(
+    listed: &[ScheduleListing],
+    expressions: &[Option<&CronExpression>],
+    now: Timestamp,
+) -> (Vec<FiringRow>, bool) {
     let until = now.after(AHEAD);
-    let expression = |listing: &ScheduleListing| -> Option<CronExpression> {
-        let loaded = catalog.serving(&listing.job)?;
-        loaded.crons.iter().find(|cron| cron.to_string() == listing.cron).cloned()
-    };
-    let expressions: Vec<Option<CronExpression>> = listed.iter().map(expression).collect();
     let first = listed.iter().enumerate().filter_map(|(place, listing)| Some(Reverse((*listing.next.first()?, place))));
     let mut to_come: BinaryHeap<Reverse<(Timestamp, usize)>> = first.collect();
     let mut firings = Vec::new();
@@ -143,8 +205,14 @@ fn firings(context: &Context, listed: &[ScheduleListing], now: Timestamp) -> (Ve
             return (firings, true);
         }
         let listing = &listed[place];
-        firings.push(FiringRow { job: listing.job.clone(), cron: listing.cron.clone(), at: Time::new(at, now) });
-        if let Some(next) = expressions[place].as_ref().and_then(|expression| expression.next_after(at)) {
+        let expression = expressions[place];
+        firings.push(FiringRow {
+            job: listing.job.clone(),
+            cron: listing.cron.clone(),
+            words: expression.and_then(cron_words),
+            at: Time::new(at, now, expression),
+        });
+        if let Some(next) = expression.and_then(|expression| expression.next_after(at)) {
             to_come.push(Reverse((next, place)));
         }
     }
@@ -156,17 +224,9 @@ async fn trigger(
     State(context): State<Context>,
     caller: Caller,
     Id(job): Id<JobId>,
-    _: Posted,
+    posted: Posted,
 ) -> Result<Response, Problem> {
-    let handle = &context.handle;
-    take_work(handle)?;
-    let catalog = handle.catalog();
-    let loaded = catalog.serving(&job).ok_or_else(|| unknown_job(handle, &job))?;
-    if loaded.crons.is_empty() {
-        let detail = format!("the job {job} has no schedule; its own page can enqueue a run of any job");
-        return Err(Problem::new(Code::WrongState, detail));
-    }
-    let request = EnqueueRequest::new(job, Json::empty_object());
-    let accepted = handle.enqueue(EnqueueRequest { max_waiting: caller.max_waiting(), ..request }).await?;
+    let accepted = start_scheduled(&context, &caller, job).await?;
+    posted.audited.tells(accepted.head.id);
     Ok(Redirect::to(&format!("/schedule?started={}", accepted.head.id)).into_response())
 }

@@ -38,7 +38,8 @@ pub(super) fn routes() -> Routes {
 struct SuppressionsPage {
     frame: Frame,
     rows: Vec<SuppressionRow>,
-    is_first_page: bool,
+    /// To the newest page, where this is an older one.
+    newest: Option<String>,
     older: Option<String>,
     /// What was typed, and why it was refused.
     address: String,
@@ -90,7 +91,7 @@ async fn page(
     Ok(SuppressionsPage {
         frame,
         rows: page.items.into_iter().map(|suppression| SuppressionRow::new(suppression, now)).collect(),
-        is_first_page: after.is_none(),
+        newest: after.map(|_| "/suppressions".to_owned()),
         older: page.next.map(|cursor| link("/suppressions", &[("cursor", Some(cursor.to_string()))])),
         address: typed.address,
         reason: typed.reason,
@@ -115,12 +116,17 @@ async fn add(State(context): State<Context>, _: NoParameters, posted: Posted) ->
     let text = |name| posted.text(name).map(|text| text.trim().to_owned());
     let (address, reason) = (text("address").unwrap_or_default(), text("reason"));
     let by = posted.visitor.name.clone().unwrap_or_else(|| UNNAMED.to_owned());
+    posted.audited.is_to(&address);
+    if let Some(reason) = &reason {
+        posted.audited.tells(reason);
+    }
     match suppress_address(&context, &address, reason.clone(), by).await {
         Ok(suppressed) => {
             let address = format!("/suppressions?added={}", u8::from(suppressed.is_new));
             Ok(Redirect::to(&address).into_response())
         }
         Err(problem) if problem.status() == StatusCode::BAD_REQUEST => {
+            posted.audited.is_refused(problem.code());
             let refusal = Some(problem.detail().to_owned());
             let typed = Typed { address, reason: reason.unwrap_or_default(), refusal };
             let page = page(&context, posted.visitor, None, None, typed).await?;
@@ -134,6 +140,7 @@ async fn add(State(context): State<Context>, _: NoParameters, posted: Posted) ->
 async fn lift(State(context): State<Context>, _: NoParameters, posted: Posted) -> Result<Redirect, Problem> {
     let missing = || Problem::member(Code::MissingMember, "/address", "is required");
     let address = posted.text("address").ok_or_else(missing)?;
+    posted.audited.is_to(address);
     let lifted = context.handle.lift_suppression(address.to_owned()).await?;
     lifted.ok_or_else(|| unknown_suppression(limits::truncate(address, limits::KEY_BYTES)))?;
     Ok(Redirect::to("/suppressions?lifted=1"))

@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
+use jobmill_core::cron::CronExpression;
 use jobmill_core::time::format_duration;
 use jobmill_core::{RunHead, RunState, Timestamp};
+
+use crate::pages::run::span;
 
 /// The mark of a state; the word always stands beside it.
 pub(super) fn icon(state: RunState) -> &'static str {
@@ -57,6 +60,11 @@ fn largest_unit(seconds: u64) -> String {
     }
 }
 
+/// A cron expression as people say it, with its zone: "Weekdays at 9:00, Europe/Berlin"; none where it has no plain words.
+pub(super) fn cron_words(expression: &CronExpression) -> Option<String> {
+    expression.in_words().map(|words| format!("{words}, {}", expression.zone()))
+}
+
 /// What is to be said of a run in a few words: what became of it, or what comes next.
 pub(super) fn note(head: &RunHead, now: Timestamp) -> String {
     let error = head.error.as_ref().map_or("", |error| &error.message);
@@ -66,7 +74,7 @@ pub(super) fn note(head: &RunHead, now: Timestamp) -> String {
         RunState::Running => format!("attempt {} of {}", head.attempt, head.max_attempts),
         RunState::Retryable => format!("next try {}: {error}", ahead(head.scheduled_at, now)),
         RunState::Completed => match head.finished_at {
-            Some(finished) => format!("after {}", rounded(finished.since(head.enqueued_at))),
+            Some(finished) => format!("after {}", span(finished.since(head.enqueued_at))),
             None => String::new(),
         },
         RunState::Cancelled => head.cancel_reason.as_deref().unwrap_or_default().to_owned(),

@@ -2,6 +2,7 @@
 //! No WebAssembly runs here; components are scripts.
 
 mod assets;
+mod audit;
 mod authentication;
 mod browsing;
 mod conformance;
@@ -28,13 +29,17 @@ mod pages_jobs;
 mod pages_mail;
 mod pages_overview;
 mod pages_queues;
+mod pages_read;
 mod pages_runs;
+mod pages_runs_cancel;
 mod pages_schedule;
 mod pages_sign_in;
 mod pages_suppressions;
 mod pages_system;
 mod queues;
 mod refusals;
+mod relatives;
+mod retries;
 mod runs;
 mod schedule;
 mod scripts;
@@ -44,6 +49,8 @@ mod store;
 mod stream;
 mod suppressions;
 mod tokens;
+mod trials;
 mod typescript;
+mod versions;
 mod webhooks;
 mod world;

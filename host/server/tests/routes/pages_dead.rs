@@ -113,11 +113,34 @@ async fn a_group_has_pages_from_the_newest_run_to_the_oldest() {
     let rows = |page: &str| ids.iter().filter(|id| page.contains(&format!("data-run=\"{id}\""))).count();
     assert_eq!(rows(&first), 50);
     assert!(first.contains(&ids[52]) && !first.contains(&ids[2]));
-    let (before, _) = first.split_once("\">Older</a>").expect("a link");
-    let next = before.rsplit('"').next().expect("its address").replace("&amp;", "&");
+    let (before, _) = first.split_once("\" rel=\"next\">Older").expect("a link");
+    let next = before.rsplit('"').next().expect("its address").replace("&#38;", "&").replace("&amp;", "&");
     let older = world.get(&next).await.body;
     assert_eq!(rows(&older), 3);
-    assert!(older.contains(">Newest</a>") && !older.contains(">Older</a>"));
+    assert!(older.contains(">Newest runs</a>") && !older.contains(">Older runs</a>"));
+}
+
+#[tokio::test]
+async fn what_was_put_back_together_is_followed_until_all_of_it_has_ended() {
+    let world = World::start().await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(world.finish("flaky", PERMANENT).await);
+    }
+    let fingerprint = fingerprint(&world).await;
+    let fields = [("job", "flaky"), ("fingerprint", fingerprint.as_str()), ("spread", "1m")];
+    let (place, page) = followed(&world, post(&world, "/dead/requeue", &fields).await).await;
+    assert!(page.contains("Spread over 1m, of which") && page.contains("of 3 have ended."), "{page}");
+    assert!(page.contains("not due yet</span>"), "{page}");
+    world.clock.advance(std::time::Duration::from_mins(1));
+    for id in &ids {
+        world.until_run_is(id, RunState::Dead).await;
+    }
+    let page = world.get(&place).await.body;
+    assert!(page.contains("3 of 3 have ended. Spread over 1m, which is over."), "{page}");
+    assert!(page.contains("<b>3</b> <span class=\"state dead\"><i aria-hidden=\"true\">✕</i> died again"), "{page}");
+    let forgotten = world.get(&place.replace("progress=1", "progress=2")).await.body;
+    assert!(forgotten.contains("Those that wait:") && !forgotten.contains("have ended"), "{forgotten}");
 }
 
 #[tokio::test]
@@ -130,11 +153,11 @@ async fn groups_have_pages_too() {
     }
     let first = world.get("/dead?job=flaky").await.body;
     assert_eq!(first.matches("Discard</button>").count(), 50);
-    let (before, _) = first.split_once("\">Older</a>").expect("a link");
-    let next = before.rsplit('"').next().expect("its address").replace("&amp;", "&");
+    let (before, _) = first.split_once("\" rel=\"next\">Older").expect("a link");
+    let next = before.rsplit('"').next().expect("its address").replace("&#38;", "&").replace("&amp;", "&");
     let older = world.get(&next).await.body;
     assert_eq!(older.matches("Discard</button>").count(), 1);
-    assert!(older.contains("href=\"/dead?job=flaky\">Newest</a>") && !older.contains(">Older</a>"));
+    assert!(older.contains("href=\"/dead?job=flaky\">Newest errors</a>") && !older.contains(">Older errors</a>"));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The pages of runs: the list, a run, its journal, and what can be done there by forms.
+//! The pages of runs: the list, a run, its journal, and what can be done there by forms. Cancelling many is in `pages_runs_cancel`.
 //! How bars are placed is tested beside the waterfall itself.
 
 use std::fmt::Write as _;
@@ -33,7 +33,7 @@ fn form_key(page: &str) -> String {
 }
 
 /// The main part of a page, with numbered ids and without the key of its forms.
-fn main_part(page: &str) -> String {
+pub(crate) fn main_part(page: &str) -> String {
     let start = page.find("<main").expect("a main part");
     let end = page.find("</main>").expect("its end");
     let main = &page[start..end];
@@ -42,13 +42,13 @@ fn main_part(page: &str) -> String {
 }
 
 /// Submits a form with the key that pages carry. There has to be a run, whose page has a form.
-async fn submit(world: &World, path: &str, fields: &[(&str, &str)]) -> Answer {
+pub(crate) async fn submit(world: &World, path: &str, fields: &[(&str, &str)]) -> Answer {
     let run = world.get("/api/v1/runs?limit=1").await.json()["items"][0]["id"].as_str().expect("a run").to_owned();
     let key = form_key(&world.get(&format!("/runs/{run}/edit")).await.body);
     world.send(form(path, &[&[("form_key", key.as_str())], fields].concat())).await
 }
 
-fn led_to(answer: &Answer) -> &str {
+pub(crate) fn led_to(answer: &Answer) -> &str {
     assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
     answer.headers[header::LOCATION].to_str().expect("text")
 }
@@ -60,7 +60,7 @@ async fn sentence(world: &World, run: &str) -> String {
     number_ids(rest.split("</strong>").next().expect("its end"))
 }
 
-async fn state(world: &World, run: &str) -> String {
+pub(crate) async fn state(world: &World, run: &str) -> String {
     world.get(&format!("/api/v1/runs/{run}")).await.json()["state"].as_str().expect("a state").to_owned()
 }
 
@@ -95,10 +95,14 @@ async fn the_list_is_filtered_and_says_of_what_it_counts() {
     for (query, shows, count) in [
         ("?job=flaky", true, Some("<b>2</b>")),
         ("?state=dead", true, Some("<b>1</b>")),
-        ("?state=dead&error=NO+order", true, None),
-        ("?error=nothing", false, None),
-        ("?since=1h", true, None),
-        ("?tag=eu", false, None),
+        ("?state=dead&error=NO+order", true, Some("<b>1</b>")),
+        ("?error=nothing", false, Some("<b>0</b>")),
+        ("?since=1h", true, Some("<b>2</b>")),
+        ("?tag=eu", false, Some("<b>0</b>")),
+        ("?q=job:flaky+no+order", true, Some("<b>1</b>")),
+        ("?q=queue:slow+payload.fail:permanent", true, None),
+        ("?q=payload.fail:transient", false, None),
+        ("?q=queue:elsewhere", false, None),
     ] {
         let page = world.get(&format!("/runs{query}")).await;
         assert_eq!(page.status, StatusCode::OK, "{query}");
@@ -108,6 +112,10 @@ async fn the_list_is_filtered_and_says_of_what_it_counts() {
         assert!(count.is_none_or(|count| tabs.contains(count)), "{query}: {tabs}");
     }
     assert!(!world.get("/runs?state=dead").await.body.contains(&completed));
+    let found = world.get("/runs?q=payload.fail:permanent").await.body;
+    assert!(found.contains(&dead) && !found.contains(&completed) && !found.contains("Cancel all that match"));
+    let one = world.get(&format!("/runs?q={dead}")).await;
+    assert_eq!(led_to(&one), format!("/runs/{dead}"));
     for (query, refusal) in [
         ("stat=dead", "400 unknown-parameter"),
         ("state=ded", "400 invalid-parameter"),
@@ -115,6 +123,33 @@ async fn the_list_is_filtered_and_says_of_what_it_counts() {
     ] {
         assert_eq!(world.get(&format!("/runs?{query}")).await.refusal(), refusal, "{query}");
     }
+}
+
+#[tokio::test]
+async fn a_search_that_can_not_be_read_keeps_its_text_and_says_why() {
+    let world = World::start().await;
+    dead(&world).await;
+    let page = world.get("/runs?q=colour:%3Cb%3E").await;
+    assert_eq!(page.status, StatusCode::BAD_REQUEST);
+    assert!(page.body.contains("name=\"q\" list=\"words\" value=\"colour:&#60;b&#62;\""), "{}", page.body);
+    assert!(page.body.contains("colour: is no qualifier; known are job:, queue:"), "{}", page.body);
+    let page = world.get("/runs?job=flaky&tag=a%20b").await.body;
+    assert!(page.contains("value=\"job:flaky tag:&#34;a b&#34;\""), "{page}");
+}
+
+#[tokio::test]
+async fn what_is_looked_for_run_by_run_has_a_bound_and_goes_on_from_there() {
+    let world = World::start().await;
+    let first = world.finish("flaky", r#"{ "order_id": "A-1" }"#).await;
+    for _ in 0..1_000 {
+        world.finish("flaky", r#"{ "order_id": "A-2" }"#).await;
+    }
+    let none = world.get("/runs?q=payload.order_id:A-1").await.body;
+    assert!(none.contains("None of the 1000 newest runs matches.") && !none.contains(&first), "{none}");
+    let (before, _) = none.split_once("\" rel=\"next\">Older runs</a>").expect("a link");
+    let older = before.rsplit('"').next().expect("its address").replace("&#38;", "&");
+    let found = world.get(&older).await.body;
+    assert!(found.contains(&first), "{older}: {found}");
 }
 
 #[tokio::test]
@@ -131,7 +166,10 @@ async fn a_long_list_has_pages_with_the_filters_kept() {
     assert!(first.contains(&format!("<a href=\"{older}\"")), "{first}");
     let second = world.get(&older.replace("&#38;", "&")).await.body;
     assert!(second.contains(&runs[0]) && !second.contains(&runs[1]));
-    assert!(second.contains("<a href=\"/runs?job=flaky\">Newest</a>") && !second.contains(">Older</a>"), "{second}");
+    assert!(
+        second.contains("<a href=\"/runs?job=flaky\">Newest runs</a>") && !second.contains(">Older runs</a>"),
+        "{second}"
+    );
 }
 
 #[tokio::test]
@@ -315,52 +353,6 @@ async fn an_edited_payload_is_refused_member_by_member_and_keeps_what_was_typed(
     world.until_run_is(&new, RunState::Completed).await;
     let run = world.get(&format!("/api/v1/runs/{new}")).await;
     assert!(run.body.contains("{ \"userId\": \"user_2\",\n \"email\": \"bob@example.com\" }"), "{}", run.body);
-}
-
-#[tokio::test]
-async fn selected_runs_are_cancelled_once_that_is_confirmed() {
-    let world = World::start().await;
-    let completed = world.finish("flaky", "{}").await;
-    let mut waiting = Vec::new();
-    for _ in 0..2 {
-        waiting.push(world.post("/api/v1/jobs/stuck/runs", r#"{ "payload": 1, "delay": "1h" }"#).await.id());
-    }
-    let selected = [("run", completed.as_str()), ("run", waiting[0].as_str()), ("job", "stuck")];
-    let asked = submit(&world, "/runs/cancel", &selected).await;
-    assert_eq!(asked.status, StatusCode::OK);
-    assert_snapshot!(main_part(&asked.body));
-    assert_eq!(state(&world, &waiting[0]).await, "scheduled", "nothing was done yet");
-    let confirmed = [&selected[..], &[("confirmed", "yes"), ("reason", "sold out")]].concat();
-    let answer = submit(&world, "/runs/cancel", &confirmed).await;
-    assert_eq!(led_to(&answer), "/runs?job=stuck&cancelled=1&skipped=1");
-    let page = world.get(led_to(&answer)).await.body;
-    assert!(page.contains("1 run cancelled; 1 skipped, already final."), "{page}");
-    assert_eq!(
-        (state(&world, &waiting[0]).await.as_str(), state(&world, &waiting[1]).await.as_str()),
-        ("cancelled", "scheduled")
-    );
-    let none = submit(&world, "/runs/cancel", &[]).await;
-    assert_eq!(led_to(&none), "/runs?cancelled=0&skipped=0");
-}
-
-#[tokio::test]
-async fn all_runs_that_match_a_filter_are_cancelled_and_an_empty_filter_is_refused() {
-    let world = World::start().await;
-    for job in ["stuck", "stuck", "flaky"] {
-        world.post(&format!("/api/v1/jobs/{job}/runs"), r#"{ "payload": {}, "delay": "1h" }"#).await;
-    }
-    assert_eq!(submit(&world, "/runs/cancel", &[("all", "yes")]).await.refusal(), "400 empty-filter");
-    let filter = [("all", "yes"), ("job", "stuck"), ("since", "1h")];
-    let asked = submit(&world, "/runs/cancel", &filter).await.body;
-    assert!(
-        asked.contains("<h1>Cancel 2 runs?</h1>")
-            && asked.contains("name=\"since\" value=\"2026-03-01T08:00:00.007Z\""),
-        "{asked}"
-    );
-    let answer = submit(&world, "/runs/cancel", &[&filter[..], &[("confirmed", "yes")]].concat()).await;
-    assert_eq!(led_to(&answer), "/runs?job=stuck&since=1h&cancelled=2&skipped=0");
-    let left = world.get("/api/v1/runs?state=scheduled").await.json();
-    assert_eq!(left["items"].as_array().map(Vec::len), Some(1), "{left}");
 }
 
 #[tokio::test]

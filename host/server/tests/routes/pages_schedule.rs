@@ -37,6 +37,25 @@ async fn schedules_show_their_next_times_their_last_run_and_the_next_day() {
 }
 
 #[tokio::test]
+async fn a_schedule_is_told_in_words_and_what_it_missed_with_what_came_of_it() {
+    let world = scheduled(&["TZ=Europe/Berlin 0 9 * * MON-FRI", "0 * * * *"]).await;
+    world.clock.is_awaited_in(Duration::from_hours(1) - Duration::from_millis(7)).await;
+    let before = shown(&world, "/schedule").await;
+    assert!(before.contains("Weekdays at 9:00, Europe/Berlin<br>"), "{before}");
+    assert!(
+        before.contains("2026-03-02 08:00</time> <span class=\"quiet\">2026-03-02 09:00 Europe/Berlin"),
+        "{before}"
+    );
+    world.clock.advance(Duration::from_hours(1));
+    world.clock.is_awaited_in(Duration::from_hours(1) - Duration::from_millis(7)).await;
+    assert!(!shown(&world, "/schedule").await.contains("missed and skipped."));
+    world.clock.advance(Duration::from_mins(5 * 60 + 30));
+    world.clock.is_awaited_in(Duration::from_mins(30) - Duration::from_millis(7)).await;
+    let after = shown(&world, "/schedule").await;
+    assert!(after.contains("5 times since the last run were missed and skipped."), "{after}");
+}
+
+#[tokio::test]
 async fn a_day_of_minutes_is_cut_and_says_so() {
     let world = scheduled(&["* * * * *", "@hourly"]).await;
     world.clock.is_awaited_in(Duration::from_mins(1) - Duration::from_millis(7)).await;

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderName, Method, Request, StatusCode, header};
+use futures::StreamExt as _;
 use insta::assert_snapshot;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tower::ServiceExt as _;
 
-use crate::world::{Answer, World, request, settings_with};
+use crate::world::{Answer, WATCHDOG, World, request, settings_with};
 
 const HTML: &str = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8";
 const OWN: &str = "http://localhost:8288";
@@ -252,8 +254,13 @@ async fn signing_out_ends_the_session_at_once_and_no_other() {
         assert_eq!(refused.status, StatusCode::FORBIDDEN);
     }
     assert_eq!(look(&world, "/", Some(&mine)).await.status, StatusCode::OK);
+    let stream = browser(Method::GET, "/api/v1/stream", &[(header::COOKIE, &mine)]);
+    let mut stream = world.router.clone().oneshot(stream).await.expect("infallible").into_body().into_data_stream();
+    stream.next().await.expect("a greeting").expect("readable");
     let left = world.send(form("/sign-out", &[("form_key", &key)], &[(header::COOKIE, &mine)])).await;
     assert_eq!(place(&left), "/sign-in");
+    let end = tokio::time::timeout(WATCHDOG, stream.next()).await.expect("what is live goes on");
+    assert!(end.is_none(), "{end:?}");
     let gone = left.headers[header::SET_COOKIE].to_str().expect("text");
     assert_eq!(gone, "__Host-jobmill=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
     assert_eq!(place(&look(&world, "/", Some(&mine)).await), "/sign-in");

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use insta::assert_snapshot;
 use jobmill_core::Timestamp;
-use jobmill_server::{Alarm, ServerSettings, StorePlace};
+use jobmill_core::notice::{NoticeDelivery, NoticeMessage};
+use jobmill_engine::Notifier;
+use jobmill_server::{Alarm, OnDuty, ServerSettings, StorePlace};
 use serde_json::json;
 
 use crate::browsing::{
@@ -146,4 +148,45 @@ async fn without_tokens_the_page_says_what_the_first_one_does() {
     let world = World::with(&[]).await;
     let page = shown(&world, PAGE).await;
     assert!(page.contains("whoever reaches this server may do everything"), "{page}");
+}
+
+/// Takes every message.
+struct Taking;
+
+#[async_trait::async_trait]
+impl Notifier for Taking {
+    fn name(&self) -> String {
+        "the test".to_owned()
+    }
+
+    async fn deliver(&self, _: &NoticeMessage, _: Timestamp) -> NoticeDelivery {
+        NoticeDelivery::Taken
+    }
+}
+
+#[tokio::test]
+async fn the_page_tells_who_is_told_of_dead_runs_and_of_which_groups_somebody_was() {
+    let mut world = World::start().await;
+    let on_duty = OnDuty {
+        receivers: vec!["https://duty.example".to_owned()],
+        unreached: vec!["<ops>@shop.example".to_owned()],
+        spike: 7,
+    };
+    let settings = ServerSettings { on_duty, ..settings_with(None) };
+    world.router = jobmill_server::router(world.handle.clone(), settings);
+    let section = |page: &str| {
+        let (_, rest) = page.split_once("<section aria-labelledby=\"duty\">").expect("the section");
+        rest.split("</section>").next().expect("its end").to_owned()
+    };
+    assert!(!section(&shown(&world, PAGE).await).contains("<table"), "nobody was told of anything");
+    world.finish("flaky", r#"{ "fail": "permanent" }"#).await;
+    let duty = tokio::spawn(world.handle.clone().tell_of_dead(vec![Arc::new(Taking)], 7));
+    let told = async {
+        while world.get("/api/v1/dead").await.json()["items"][0]["notified_at"] != json!("2026-03-01T09:00:00.007Z") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(WATCHDOG, told).await.expect("nobody was told");
+    duty.abort();
+    assert_snapshot!("told", section(&shown(&world, PAGE).await));
 }

@@ -48,6 +48,28 @@ async fn a_paused_queue_says_who_paused_it_and_when_until_it_goes_on() {
 }
 
 #[tokio::test]
+async fn a_queue_is_paused_and_goes_on_by_routes_of_its_own() {
+    let world = World::start().await;
+    let paused = world.post("/api/v1/queues/default/pause", r#"{ "by": "anna@shop" }"#).await;
+    assert_eq!(paused.status, StatusCode::OK);
+    let patched = world.patch("/api/v1/queues/default", "{}").await;
+    assert_eq!((paused.json(), &paused.json()["paused_by"]), (patched.json(), &json!("anna@shop")));
+    let resumed = world.post("/api/v1/queues/default/resume", "").await.json();
+    assert_eq!((&resumed["paused"], &resumed["paused_by"]), (&json!(false), &Value::Null));
+    let unnamed = world.post("/api/v1/queues/default/pause", "").await.json();
+    assert_eq!(unnamed["paused_by"], "the API");
+    for (path, body, refusal) in [
+        ("/api/v1/queues/deep/pause", "", "404 unknown-queue"),
+        ("/api/v1/queues/deep/resume", "", "404 unknown-queue"),
+        ("/api/v1/queues/default/pause", r#"{ "by": "" }"#, "400 invalid-member /by"),
+        ("/api/v1/queues/default/resume", r#"{ "paused": false }"#, "400 unknown-member /paused"),
+        ("/api/v1/queues/default/pause?by=anna", "", "400 unknown-parameter"),
+    ] {
+        assert_eq!(world.post(path, body).await.refusal(), refusal, "{path} {body}");
+    }
+}
+
+#[tokio::test]
 async fn an_operators_limit_goes_before_the_configuration_until_it_is_taken_back() {
     let world = World::start().await;
     for (body, concurrency) in [

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use insta::assert_snapshot;
-use jobmill_core::JobOverrides;
 use jobmill_core::flow::CatchUp;
+use jobmill_core::{JobOverrides, RunState};
 
 use crate::world::World;
 
@@ -28,6 +29,35 @@ async fn a_schedule_is_listed_with_its_next_times_and_its_last_run() {
     let run = world.get(&format!("/api/v1/runs/{run}")).await.json();
     assert_eq!((&run["scheduled_at"], &run["payload"]), (&"2026-03-01T10:00:00.000Z".into(), &serde_json::json!({})));
     assert_eq!(listed["items"][1]["next"][0], "2026-03-01T11:00:00.000Z");
+}
+
+#[tokio::test]
+async fn a_job_is_started_ahead_of_its_schedule_which_goes_on_as_it_was() {
+    let overrides = JobOverrides { cron: Some(vec!["@yearly".to_owned()]), ..JobOverrides::default() };
+    let world = World::overriding("flaky", overrides).await;
+    let before = world.get("/api/v1/schedule").await.json();
+    let started = world.post("/api/v1/schedule/flaky/trigger", "").await;
+    assert_eq!(started.status, StatusCode::ACCEPTED);
+    assert_eq!(started.headers["location"], format!("/api/v1/runs/{}", started.id()));
+    assert_eq!((&started.json()["job"], &started.json()["payload"]), (&"flaky".into(), &serde_json::json!({})));
+    world.until_run_is(&started.id(), RunState::Completed).await;
+    assert_eq!(world.get("/api/v1/schedule").await.json(), before);
+}
+
+#[tokio::test]
+async fn what_has_no_schedule_is_not_triggered() {
+    let world = World::start().await;
+    for (path, body, refusal) in [
+        ("/api/v1/schedule/stuck/trigger", "", "409 wrong-state"),
+        ("/api/v1/schedule/stuk/trigger", "", "404 unknown-job"),
+        ("/api/v1/schedule/stuck/trigger", r#"{ "payload": {} }"#, "400 unknown-member /payload"),
+        ("/api/v1/schedule/stuck/trigger?now=1", "", "400 unknown-parameter"),
+    ] {
+        assert_eq!(world.post(path, body).await.refusal(), refusal, "{path} {body}");
+    }
+    assert_eq!(world.get("/api/v1/runs").await.json()["items"], serde_json::json!([]));
+    let (starting, _engine) = World::prepare(&["stuck"]);
+    assert_eq!(starting.post("/api/v1/schedule/stuck/trigger", "").await.refusal(), "503 not-ready");
 }
 
 #[tokio::test]

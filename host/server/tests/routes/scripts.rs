@@ -23,9 +23,12 @@ impl Loader for Scripts {
         let (descriptor, runner): (Descriptor, Arc<dyn Runner>) = match script.as_str() {
             "welcome-email" => (welcome_descriptor(), Arc::new(Welcome)),
             "flaky" => (flaky_descriptor(), Arc::new(Flaky)),
+            "mended" => (flaky_descriptor(), Arc::new(crate::trials::Mended)),
+            "patient" => (patient_descriptor(), Arc::new(Flaky)),
             "doubtful" => (named("doubtful", "Its mail may have been sent"), Arc::new(Doubtful)),
             "hostile" => (crate::pages_job::hostile(), Arc::new(Stuck)),
             "letter" => (named("letter", "Sends what its payload says"), Arc::new(Letter)),
+            "audience" => (audience_descriptor(), Arc::new(Flaky)),
             "stuck" => (named("stuck", "Waits until it is stopped"), Arc::new(Stuck)),
             other => return Err(LoadError(format!("is not a WebAssembly component: it begins with {other:?}"))),
         };
@@ -57,6 +60,13 @@ fn welcome_descriptor() -> Descriptor {
     }
 }
 
+fn audience_descriptor() -> Descriptor {
+    Descriptor {
+        triggers: vec![Trigger::Event("email/welcome".to_owned())],
+        ..named("audience", "Listens to what the welcome e-mail listens to")
+    }
+}
+
 fn flaky_descriptor() -> Descriptor {
     Descriptor {
         queue: Some("slow".to_owned()),
@@ -67,6 +77,18 @@ fn flaky_descriptor() -> Descriptor {
             Concurrency { limit: 10, key: None },
         ],
         ..named("flaky", "Fails as it is told")
+    }
+}
+
+/// A newer version of `flaky`.
+fn patient_descriptor() -> Descriptor {
+    let schema = r#"{ "properties": { "fail": { "type": "string" } }, "required": ["fail"] }"#;
+    Descriptor {
+        retries: Some(5),
+        timeout: None,
+        triggers: vec![Trigger::Event("order/<late>".to_owned())],
+        payload_schema: Some(schema.to_owned()),
+        ..flaky_descriptor()
     }
 }
 
@@ -95,7 +117,7 @@ impl Runner for Welcome {
 }
 
 /// A mail of the run to this address, and the key of its effect.
-fn mail(context: &AttemptContext, to: &str) -> (EffectKey, Mail) {
+pub(crate) fn mail(context: &AttemptContext, to: &str) -> (EffectKey, Mail) {
     let key = EffectKey::mail("welcome", to, 0);
     let mail = Mail {
         id: MailId::generate(context.now(), &**context.entropy()),

@@ -1,6 +1,7 @@
 //! What is told as it happens: runs, loads, the end; and how many may listen.
 
 use axum::body::{Body, BodyDataStream};
+use axum::http::request::Builder;
 use axum::http::{Method, StatusCode, header};
 use futures::StreamExt as _;
 use jobmill_core::RunState;
@@ -15,7 +16,16 @@ struct Reader(BodyDataStream);
 
 impl Reader {
     async fn of(world: &World) -> Self {
-        let asked = request(Method::GET, "/api/v1/stream").body(Body::empty()).expect("a request");
+        Self::asked(world, request(Method::GET, "/api/v1/stream")).await
+    }
+
+    async fn with(world: &World, secret: &str) -> Self {
+        let bearer = format!("Bearer {secret}");
+        Self::asked(world, request(Method::GET, "/api/v1/stream").header(header::AUTHORIZATION, bearer)).await
+    }
+
+    async fn asked(world: &World, asked: Builder) -> Self {
+        let asked = asked.body(Body::empty()).expect("a request");
         let answer = world.router.clone().oneshot(asked).await.expect("infallible");
         assert_eq!(answer.status(), StatusCode::OK);
         assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/event-stream");
@@ -130,6 +140,22 @@ async fn a_feed_that_everybody_left_begins_again() {
     let mut reader = Reader::of(&world).await;
     let id = world.finish("flaky", "{}").await;
     reader.until(&id, "completed").await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_at_once_with_the_token_that_opened_it_and_others_go_on() {
+    let world = World::start().await;
+    let mut open = Reader::of(&world).await;
+    let (_, operate) = world.token(r#"{ "scope": "operate" }"#).await;
+    assert_eq!(open.next().await, None, "from the first token on nothing opens without one");
+    let made = world.post_with("/api/v1/tokens", r#"{ "scope": "read" }"#, &operate).await.json();
+    let (id, doomed) = (&made["token"]["id"], made["secret"].as_str().expect("a secret"));
+    let id = id.as_str().expect("an id");
+    let (mut kept, mut ended) = (Reader::with(&world, &operate).await, Reader::with(&world, doomed).await);
+    world.post_with(&format!("/api/v1/tokens/{id}/revoke"), "", &operate).await;
+    assert_eq!(ended.next().await, None);
+    world.post_with("/api/v1/jobs/stuck/runs", r#"{ "payload": 1 }"#, &operate).await;
+    assert!(kept.next().await.is_some(), "the other one goes on");
 }
 
 #[tokio::test]

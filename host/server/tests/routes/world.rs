@@ -13,7 +13,7 @@ use http_body_util::BodyExt as _;
 use jobmill_core::mail::InDoubt;
 use jobmill_core::{JobId, JobOverrides, RunId, RunState, limits};
 use jobmill_engine::{Engine, Handle, Settings};
-use jobmill_server::{DevelopmentFaults, FaultKind, ServerSettings};
+use jobmill_server::{DevelopmentFaults, FaultKind, MailRoute, OnDuty, ServerSettings};
 use jobmill_store::{LogStore, MemoryLog, Retention};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -245,6 +245,8 @@ pub(crate) fn settings_with(faults: Option<Arc<dyn DevelopmentFaults>>) -> Serve
         faults,
         tokens: Vec::new(),
         webhooks: Vec::new(),
+        mail_route: MailRoute::Captured,
+        on_duty: OnDuty::default(),
         store_place: None,
     }
 }
@@ -306,7 +308,7 @@ impl Answer {
 /// `run_01ABC…` becomes `run_1` for the first such id, `run_2` for the second.
 pub(crate) fn number_ids(text: &str) -> String {
     let mut numbered = text.to_owned();
-    for prefix in ["run_", "mail_", "evt_", "tok_", "dlv_"] {
+    for prefix in ["run_", "mail_", "evt_", "tok_", "dlv_", "aud_"] {
         let mut known: Vec<String> = Vec::new();
         let mut rest = text;
         while let Some(at) = rest.find(prefix) {

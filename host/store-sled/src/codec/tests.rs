@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use jobmill_core::delivery::{Delivery, DeliveryOutcome};
 use jobmill_core::flow::{FlowKey, FullAt, Mark, Pointer, RateLimit, UniqueStates};
+use jobmill_core::job::{JobVersion, descriptor};
 use jobmill_core::journal::{
     DebounceTerms, EarlierKey, EffectKey, Enqueued, EntryKind, Finished, LogLevel, LogLine, Started, Terms, UniqueTerms,
 };
 use jobmill_core::mail::{Attachment, Mail, MailStatus, Mailbox, Message};
+use jobmill_core::notice::{News, Notice};
 use jobmill_core::order::{Money, Order, OrderItem, OrderPatch, OrderStatus};
 use jobmill_core::run::AttemptOutcome;
 use jobmill_core::suppression::{AddressDigest, Suppression, SuppressionSource};
 use jobmill_core::token::{Scope, SecretDigest, Token};
-use jobmill_core::{AttemptError, EventId, FailureKind, JobId, RunState, TokenId, Version};
+use jobmill_core::{
+    AttemptError, Backoff, Descriptor, EventId, FailureKind, JobId, NoticeId, RunState, TokenId, Trigger, Version,
+};
 use jobmill_store::{Control, JobControl, Pause, QueueControl, Schedule};
 use proptest::collection::vec;
 use proptest::option::of;
@@ -253,6 +257,7 @@ fn kind() -> BoxedStrategy<EntryKind> {
             .prop_map(|(scheduled_at, max_attempts)| EntryKind::Requeued { scheduled_at, max_attempts }),
         (effect(), text(), patch()).prop_map(|(key, order, patch)| EntryKind::OrderIntended { key, order, patch }),
         (effect(), of(text())).prop_map(|(key, error)| EntryKind::OrderSettled { key, error }),
+        time().prop_map(|instead_of| EntryKind::MadeDue { instead_of }),
     ]
     .boxed()
 }
@@ -300,6 +305,79 @@ fn delivery() -> BoxedStrategy<Delivery> {
     delivery.boxed()
 }
 
+fn descriptor() -> BoxedStrategy<Descriptor> {
+    // Components say spans in whole milliseconds.
+    let span = || (0..u64::from(u32::MAX)).prop_map(Duration::from_millis);
+    let trigger = prop_oneof![text().prop_map(Trigger::Event), text().prop_map(Trigger::Cron)];
+    let backoff = prop_oneof![
+        span().prop_map(|delay| Backoff::Fixed { delay }),
+        (span(), 1.0..9.0, span(), 0.0..1.0).prop_map(|(base, factor, max, jitter)| Backoff::Exponential {
+            base,
+            factor,
+            max,
+            jitter
+        }),
+    ];
+    let said = (text(), text(), of(text()), vec(trigger, 0..3), of(text()), of(any::<u8>()), of(any::<u32>()));
+    let concurrency = (any::<u32>(), of(text())).prop_map(|(limit, key)| descriptor::Concurrency { limit, key });
+    let rate_limit = (any::<u32>(), span(), of(text())).prop_map(|(limit, period, key)| descriptor::RateLimit {
+        limit,
+        period,
+        key,
+    });
+    let debounce = (span(), of(span()), of(text())).prop_map(|(period, max_wait, key)| descriptor::Debounce {
+        period,
+        max_wait,
+        key,
+    });
+    let flow = (vec(concurrency, 0..3), of(rate_limit), of(debounce), of(text()), of(span()), of(text()), of(text()));
+    (said, of(backoff), of(span()), flow)
+        .prop_map(|(said, backoff, timeout, flow)| {
+            let (id, title, description, triggers, queue, priority, retries) = said;
+            let (concurrency, rate_limit, debounce, unique_key, unique_for, payload_schema, payload_example) = flow;
+            Descriptor {
+                id,
+                title,
+                description,
+                triggers,
+                queue,
+                priority,
+                retries,
+                backoff,
+                timeout,
+                concurrency,
+                rate_limit,
+                debounce,
+                unique_key,
+                unique_for,
+                payload_schema,
+                payload_example,
+            }
+        })
+        .boxed()
+}
+
+fn job_version() -> BoxedStrategy<JobVersion> {
+    let of_file = (text(), vec(text(), 0..3), any::<u64>());
+    (job(), any::<[u8; 8]>(), of_file, descriptor(), time(), time())
+        .prop_map(|(job, bytes, (file, imports, size), descriptor, first_loaded_at, last_loaded_at)| {
+            let version = Version::of(&bytes);
+            JobVersion { job, version, file, descriptor, imports, size, first_loaded_at, last_loaded_at }
+        })
+        .boxed()
+}
+
+fn notice() -> BoxedStrategy<Notice> {
+    let news = prop_oneof![Just(News::Appeared), Just(News::Spiked)];
+    let times = (time(), of(time()), of(time()));
+    (job(), any::<u64>(), any::<[u8; 16]>(), news, times, any::<bool>())
+        .prop_map(|(job, fingerprint, message, news, (begun_at, ended_at, told_at), emptied)| {
+            let message = NoticeId::from_bytes(message);
+            Notice { job, fingerprint, message, news, begun_at, ended_at, told_at, emptied }
+        })
+        .boxed()
+}
+
 fn control() -> BoxedStrategy<Control> {
     let pause = || of((text(), time()).prop_map(|(by, at)| Pause { by, at }));
     prop_oneof![
@@ -315,6 +393,9 @@ fn control() -> BoxedStrategy<Control> {
         }),
         text().prop_map(|text| Control::SuppressionLifted(AddressDigest::of(&text))),
         token().prop_map(|token| Control::Token(Box::new(token))),
+        notice().prop_map(|notice| Control::Notice(Box::new(notice))),
+        (job(), any::<u64>()).prop_map(|(job, fingerprint)| Control::NoticeGone { job, fingerprint }),
+        job_version().prop_map(|version| Control::Version(Box::new(version))),
     ]
     .boxed()
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use jobmill_core::journal::{EntryKind, EventReference};
-use jobmill_core::{DeliveryId, EventKey, MailId, RunId, RunState, Timestamp, limits};
+use jobmill_core::{AuditId, DeliveryId, EventKey, MailId, RunId, RunState, Timestamp, limits};
 
 use super::{Decision, name_of};
 use crate::committer::Commit;
@@ -39,10 +39,14 @@ pub(crate) fn prune(commit: &mut Commit<'_>, retention: &Retention, now: Timesta
     commit.touched.deliveries.extend(old.iter().map(|row| row.name()));
     commit.touched.runs.extend(runs.iter().copied());
     commit.touched.events.extend(events.iter().copied());
+    let oldest_entry = retention.audit.and_then(|age| now.before(age));
+    let audit: Vec<AuditId> =
+        oldest_entry.into_iter().flat_map(|oldest| index.audit_before(oldest)).take(most).collect();
     let oldest_mail = retention.mail.and_then(|age| now.before(age)).map(MailId::first_at);
     let (mails, newest_old_mail) = oldest_mail.map_or((0, None), |oldest| index.mails.older(oldest));
-    let more = [runs.len(), events.len(), deliveries.len()].contains(&most);
-    let pruned = Pruned { runs: runs.len(), events: events.len(), mails, deliveries: deliveries.len(), more };
+    let more = [runs.len(), events.len(), deliveries.len(), audit.len()].contains(&most);
+    let (audited, delivered) = (audit.len(), deliveries.len());
+    let pruned = Pruned { runs: runs.len(), events: events.len(), mails, deliveries: delivered, audit: audited, more };
     let mut records: Vec<Record> = newest_old_mail.map(|up_to| Record::MailCleared { up_to }).into_iter().collect();
     if !runs.is_empty() {
         records.push(Record::Pruned { runs });
@@ -53,7 +57,12 @@ pub(crate) fn prune(commit: &mut Commit<'_>, retention: &Retention, now: Timesta
     if !deliveries.is_empty() {
         records.push(Record::PrunedDeliveries { deliveries });
     }
+    records.extend(audit.into_iter().map(gone));
     Decision::Write(records, pruned)
+}
+
+fn gone(entry: AuditId) -> Record {
+    Record::Control(Control::AuditGone(entry))
 }
 
 /// Takes runs out that are to be forgotten; answers those that stay, because they are not any more as they were found.
@@ -92,12 +101,13 @@ fn still_concerns(commit: &Commit<'_>, found: &FoundRun, row: &Row, what: &Forge
 
 /// Takes events out that are to be forgotten, customers out of orders, and addresses out of the suppression list.
 pub(crate) fn forget_rest(commit: &mut Commit<'_>, found: &Found, what: &Forget) -> Decision<()> {
-    let Found { events, deliveries, orders, suppressions, .. } = found;
+    let Found { events, deliveries, orders, suppressions, audit, .. } = found;
     let touched = &commit.touched;
     let is_touched = events.iter().any(|event| touched.events.contains(event))
         || deliveries.iter().any(|(_, name)| touched.deliveries.contains(name))
         || orders.iter().any(|order| touched.orders.contains(&order.id))
-        || suppressions.iter().any(|digest| touched.controls.contains(&ControlKey::Suppression(*digest)));
+        || suppressions.iter().any(|digest| touched.controls.contains(&ControlKey::Suppression(*digest)))
+        || audit.iter().any(|entry| touched.controls.contains(&ControlKey::Audit(*entry)));
     if is_touched {
         return Decision::Later;
     }
@@ -116,6 +126,7 @@ pub(crate) fn forget_rest(commit: &mut Commit<'_>, found: &Found, what: &Forget)
     let suppressed = suppressions.iter().filter_map(|digest| commit.index.suppressed(*digest));
     let without = suppressed.zip(email.iter().cycle()).map(|(it, email)| forgetting::without(it, email));
     records.extend(without.map(|suppression| Record::Control(Control::Suppression(suppression))));
+    records.extend(audit.iter().copied().map(gone));
     commit.touched.events.extend(events.iter().copied());
     commit.touched.deliveries.extend(deliveries.iter().map(|(_, name)| name.clone()));
     commit.touched.orders.extend(orders.iter().map(|order| order.id.clone()));

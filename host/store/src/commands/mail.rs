@@ -6,7 +6,6 @@ use std::sync::Arc;
 use jobmill_core::journal::{EffectKey, EntryKind};
 use jobmill_core::mail::{InDoubtChoice, Mail, MailStatus};
 use jobmill_core::suppression::{AddressDigest, Suppression, SuppressionSource};
-use jobmill_core::transition::{self, Refused};
 use jobmill_core::{MailId, RunId, RunState, Timestamp, limits};
 
 use super::{Decision, journal};
@@ -62,30 +61,6 @@ pub(crate) fn clear_mail(commit: &Commit<'_>) -> Decision<usize> {
     let (count, newest) = commit.index.mail_log();
     let records = newest.map(|up_to| Record::MailCleared { up_to }).into_iter().collect();
     Decision::Write(records, count)
-}
-
-/// Puts a dead or cancelled run back, with what was decided about its mails in doubt.
-pub(crate) fn requeue(
-    commit: &mut Commit<'_>,
-    run: RunId,
-    (max_attempts, scheduled_at): (u32, Timestamp),
-    choice: Option<InDoubtChoice>,
-    now: Timestamp,
-) -> Decision<Option<Result<(), Refused>>> {
-    if commit.touched.runs.contains(&run) {
-        return Decision::Later;
-    }
-    let index = commit.index;
-    let Some(head) = index.head(run) else {
-        return Decision::Write(Vec::new(), None);
-    };
-    let requeued = match transition::requeue(head, max_attempts, scheduled_at) {
-        Ok(requeued) => requeued,
-        Err(refused) => return Decision::Write(Vec::new(), Some(Err(refused))),
-    };
-    commit.touched.runs.insert(run);
-    let kinds = decided(index, run, choice).chain([requeued]);
-    Decision::Write(vec![journal(commit, run, now, kinds)], Some(Ok(())))
 }
 
 /// What an operator says became of the mails in doubt of a run.

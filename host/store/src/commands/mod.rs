@@ -1,27 +1,33 @@
 //! What each command writes, decided from the index: which runs it touches, and the records that say what happened.
 //! It writes nothing and waits for nothing; the committer does both.
 
+mod audit;
 mod enqueue;
 mod events;
 mod keeping;
 mod mail;
+mod notices;
 mod tokens;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use jobmill_core::delivery::Delivery;
 use jobmill_core::journal::{Entry, EntryKind};
-use jobmill_core::mail::DoubtfulMail;
+use jobmill_core::mail::{DoubtfulMail, InDoubtChoice};
 use jobmill_core::order::{Order, OrderError};
 use jobmill_core::transition::{self, Refused};
 use jobmill_core::{EventId, EventKey, JobId, RunHead, RunId, RunState, Timestamp, limits};
 
+pub(crate) use self::audit::put_audit;
 pub(crate) use self::enqueue::{enqueue, fire};
 pub(crate) use self::events::{publish, receive};
 pub(crate) use self::keeping::{forget_rest, forget_runs, import, prune};
-pub(crate) use self::mail::{begin_release, clear_mail, end_release, lift, requeue, suppress};
+pub(crate) use self::mail::{begin_release, clear_mail, end_release, lift, suppress};
+pub(crate) use self::notices::note;
 pub(crate) use self::tokens::{put_token, revoke_token, touch_token};
+pub(crate) use self::versions::put_version;
 use crate::committer::Commit;
 use crate::control::{Control, ControlKey};
 use crate::flow::{JobControl, Pause, QueueControl};
@@ -169,24 +175,27 @@ fn ends(entries: &[EntryKind]) -> bool {
     matches!(entries.last(), Some(EntryKind::Finished(_)))
 }
 
-/// One change of one run by an operator.
+/// One change of one run by an operator, with what was decided about its mails in doubt.
 pub(crate) fn change(
     commit: &mut Commit<'_>,
     run: RunId,
+    choice: Option<InDoubtChoice>,
     now: Timestamp,
     decide: &dyn Fn(&RunHead) -> Result<EntryKind, Refused>,
 ) -> Decision<Option<Result<(), Refused>>> {
     if commit.touched.runs.contains(&run) {
         return Decision::Later;
     }
-    let Some(head) = commit.index.head(run) else {
+    let index = commit.index;
+    let Some(head) = index.head(run) else {
         return Decision::Write(Vec::new(), None);
     };
     match decide(head) {
         Err(refused) => Decision::Write(Vec::new(), Some(Err(refused))),
         Ok(kind) => {
             commit.touched.runs.insert(run);
-            Decision::Write(vec![journal(commit, run, now, [kind])], Some(Ok(())))
+            let kinds = mail::decided(index, run, choice).chain([kind]);
+            Decision::Write(vec![journal(commit, run, now, kinds)], Some(Ok(())))
         }
     }
 }

@@ -5,12 +5,12 @@
 use std::time::Duration;
 
 use jobmill_core::order::OrderStatus;
-use jobmill_core::{Outcome, RunId, RunState};
+use jobmill_core::{Outcome, RunId, RunState, limits};
 
 use super::Subject;
 use super::subject::{at, job, order, transient};
-use crate::query::RunFilter;
-use crate::store::{Change, NewRun};
+use crate::query::{Neighbours, RunFilter};
+use crate::store::{Change, NewRun, Retention};
 
 impl Subject {
     async fn named(&self, filter: RunFilter) -> Vec<RunId> {
@@ -75,10 +75,56 @@ pub async fn a_filter_names_runs_by_each_of_its_members(subject: Subject) {
     ];
     for (filter, expected) in cases {
         assert_eq!(subject.named(filter.clone()).await, expected, "{filter:?}");
+        let counts = subject.query().counts_of(&filter, 3, at(9)).await.expect("reads").expect("few");
+        let counted = filter.state.map_or_else(|| counts.0.iter().sum(), |state| counts.of(state));
+        assert_eq!(counted, expected.len(), "{filter:?}");
     }
+    let many = RunFilter { tag: text("eu"), state: Some(RunState::Dead), ..all() };
+    assert_eq!(subject.query().counts_of(&many, 0, at(9)).await.expect("reads"), None);
+    let elsewhere = subject.query().counts_of(&many, 1, at(9)).await.expect("reads").expect("few");
+    assert_eq!(elsewhere.of(RunState::Available), 1, "the state that the filter names is not looked at");
     let ids = RunFilter { ids: Some(vec![dead, tagged, evented]), ..all() };
     let page = subject.query().runs(&ids, Some(evented), 1, at(0)).await.expect("reads");
     assert_eq!((page.items[0].head.id, page.next), (tagged, Some(tagged)));
+}
+
+pub async fn runs_that_repeat_one_are_found_by_it(subject: Subject) {
+    let first = subject.completed("welcome").await;
+    let rerun = |first| NewRun { rerun_of: Some(first), ..subject.new_run("welcome") };
+    let (early, other, late) = (rerun(first), subject.new_run("welcome"), rerun(first));
+    let (early, late) = (early.id, subject.enqueue(vec![early, other, late], at(1)).await[2].id);
+    let of = |run| RunFilter { rerun_of: Some(run), ..RunFilter::default() };
+    assert_eq!(subject.named(of(first)).await, [late, early]);
+    assert_eq!(subject.named(of(early)).await, []);
+    let dead = RunFilter { state: Some(RunState::Dead), ..of(first) };
+    assert_eq!(subject.named(dead).await, []);
+    assert_eq!(subject.named(RunFilter { job: Some(job("refund")), ..of(first) }).await, []);
+    // A repeat of a repeat is one of that, and what is pruned is none.
+    let third = subject.enqueue(vec![rerun(late)], at(2)).await[0].id;
+    assert_eq!(subject.named(of(late)).await, [third]);
+    for run in [early, late] {
+        subject.store().cancel(run, "no".to_owned(), at(3)).await.expect("cancels");
+    }
+    let day = at(3).after(limits::UNIQUE_WINDOW);
+    let retention = Retention { cancelled: Some(Duration::ZERO), ..Retention::default() };
+    subject.store().prune(retention, day).await.expect("prunes");
+    assert_eq!(subject.named(of(first)).await, []);
+    let subject = subject.reopened();
+    assert_eq!(subject.named(of(late)).await, [third], "the run that it repeats is gone, and it still says so");
+}
+
+pub async fn the_runs_of_a_job_next_to_one_are_known(subject: Subject) {
+    let runs = ["welcome", "refund", "welcome", "welcome"].map(|name| subject.new_run(name));
+    let ids = subject.enqueued(runs.into()).await;
+    // Whatever state they are in.
+    subject.store().cancel(ids[2], "no".to_owned(), at(1)).await.expect("cancels");
+    let next_to = async |run| subject.query().neighbours(run).await.expect("reads");
+    let expected = |previous, next| Neighbours { previous, next };
+    assert_eq!(next_to(ids[0]).await, expected(None, Some(ids[2])));
+    assert_eq!(next_to(ids[2]).await, expected(Some(ids[0]), Some(ids[3])));
+    assert_eq!(next_to(ids[3]).await, expected(Some(ids[2]), None));
+    assert_eq!(next_to(ids[1]).await, expected(None, None), "of another job");
+    assert_eq!(next_to(RunId::from_bytes([9; 16])).await, expected(None, None));
 }
 
 pub async fn counts_show_what_is_due_as_available(subject: Subject) {

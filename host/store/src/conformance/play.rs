@@ -276,15 +276,16 @@ impl<'subject> Play<'subject> {
 
     async fn operate_on_one(&mut self) {
         let Some(run) = self.one_of(&self.runs.clone()) else { return };
-        if self.below(2) == 0 {
-            let answer = self.subject.store().cancel(run, "not needed".to_owned(), self.now).await;
-            self.answered(&answer);
-        } else {
-            let due = self.now.after(Duration::from_millis(self.below(1_000)));
-            let choice = self.one_of(&CHOICES).flatten();
-            let answer = self.subject.store().requeue(run, 2, due, choice, self.now).await;
-            self.answered(&answer);
-        }
+        let choice = self.one_of(&CHOICES).flatten();
+        let answer = match self.below(3) {
+            0 => self.subject.store().cancel(run, "not needed".to_owned(), self.now).await,
+            1 => self.subject.store().make_due(run, choice, self.now).await,
+            _ => {
+                let due = self.now.after(Duration::from_millis(self.below(1_000)));
+                self.subject.store().requeue(run, 2, due, choice, self.now).await
+            }
+        };
+        self.answered(&answer);
     }
 
     async fn operate_on_many(&mut self) {

@@ -1,14 +1,17 @@
-//! What was done lately, folded from the ends of attempts as they are taken in: of all jobs by the minute, of each by the hour.
+//! What was done lately, folded from the ends of attempts as they are taken in: of all jobs and of each queue by the minute,
+//! of each job by the hour.
 //! It reads no clock and no log, and does not know which entries were taken in before: whoever applies them does.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jobmill_core::journal::{Entry, EntryKind, Finished};
 use jobmill_core::run::AttemptOutcome;
 use jobmill_core::{FailureKind, JobId, RunHead, RunState, Timestamp};
 
-use crate::query::{Activity, Durations, JobActivity, MinuteActivity};
+use crate::query::{Activity, Durations, HourActivity, JobActivity, MinuteActivity};
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
@@ -18,7 +21,7 @@ const HOURS: u64 = 24;
 /// Twice as many are kept, so that a clock that was ahead for a while takes no room from what it is when it is right.
 const MINUTES_KEPT: usize = 120;
 const HOURS_KEPT: usize = 48;
-/// Jobs that are kept; of more, those that did nothing for longest are dropped.
+/// Jobs that are kept, and queues; of more, those that did nothing for longest are dropped.
 const JOBS_KEPT: usize = 1_000;
 
 /// See the module.
@@ -26,6 +29,8 @@ const JOBS_KEPT: usize = 1_000;
 pub(super) struct Rollup {
     minutes: Recent<Minute, MINUTES_KEPT>,
     jobs: HashMap<JobId, Recent<Hour, HOURS_KEPT>>,
+    /// Attempts that completed or failed.
+    queues: HashMap<Arc<str>, Recent<u32, MINUTES_KEPT>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,7 +64,10 @@ impl Rollup {
             minute.failed += u32::from(failed);
             minute.dead += u32::from(dead);
         }
-        let Some(hour) = self.hour(&head.job, at / HOUR) else { return };
+        if let Some(ended) = recent(&mut self.queues, &head.queue).at(at / MINUTE) {
+            *ended += u32::from(completed || failed);
+        }
+        let Some(hour) = recent(&mut self.jobs, &head.job).at(at / HOUR) else { return };
         hour.completed += u32::from(completed);
         hour.dead += u32::from(dead);
         hour.failed_attempts += u32::from(failed);
@@ -69,17 +77,6 @@ impl Rollup {
         if completed || dead {
             hour.runs.add(entry.at.since(head.enqueued_at));
         }
-    }
-
-    fn hour(&mut self, job: &JobId, hour: u64) -> Option<&mut Hour> {
-        if !self.jobs.contains_key(job) {
-            if self.jobs.len() >= JOBS_KEPT {
-                let idlest = self.jobs.iter().min_by_key(|(_, hours)| hours.newest()).map(|(job, _)| job.clone());
-                idlest.map(|idlest| self.jobs.remove(&idlest));
-            }
-            self.jobs.insert(job.clone(), Recent::default());
-        }
-        self.jobs.get_mut(job)?.at(hour)
     }
 
     /// What is to be said at `now`.
@@ -92,11 +89,38 @@ impl Rollup {
             let at = Timestamp::from_millis(number * MINUTE);
             MinuteActivity { at, completed: completed.into(), failed: failed.into(), dead: dead.into() }
         });
-        let told = self.jobs.iter().filter_map(|(job, hours)| told(job, hours.between(since, hour)));
+        let told = self.jobs.iter().filter_map(|(job, hours)| told(job, hours, since, hour));
         let mut jobs: Vec<JobActivity> = told.collect();
         jobs.sort_unstable_by(|one, other| one.job.cmp(&other.job));
-        Activity { minutes: minutes.collect(), jobs_since: Timestamp::from_millis(since * HOUR), jobs }
+        let first = minute.saturating_sub(MINUTES - 1);
+        let busy = self.queues.iter().filter(|(_, minutes)| minutes.newest() >= first);
+        let queues = busy.map(|(queue, minutes)| {
+            let ended = (first..=minute).map(|number| minutes.get(number).copied().unwrap_or_default().into());
+            (queue.to_string(), ended.collect())
+        });
+        Activity {
+            minutes: minutes.collect(),
+            jobs_since: Timestamp::from_millis(since * HOUR),
+            jobs,
+            queues: queues.collect(),
+        }
     }
+}
+
+/// What is kept of this one, for which the idlest makes room.
+fn recent<'kept, Key, Value, const MOST: usize>(
+    kept: &'kept mut HashMap<Key, Recent<Value, MOST>>,
+    key: &Key,
+) -> &'kept mut Recent<Value, MOST>
+where
+    Key: Clone + Eq + Hash,
+    Value: Default,
+{
+    if !kept.contains_key(key) && kept.len() >= JOBS_KEPT {
+        let idlest = kept.iter().min_by_key(|(_, values)| values.newest()).map(|(key, _)| key.clone());
+        idlest.map(|idlest| kept.remove(&idlest));
+    }
+    kept.entry(key.clone()).or_default()
 }
 
 /// Whether somebody saw the attempt end; of one that was found afterwards nobody knows how long it took.
@@ -105,10 +129,10 @@ fn was_seen(finished: &Finished) -> bool {
 }
 
 /// What these hours come to; none when nothing happened in them.
-fn told<'hours>(job: &JobId, hours: impl Iterator<Item = &'hours Hour>) -> Option<JobActivity> {
+fn told(job: &JobId, kept: &Recent<Hour, HOURS_KEPT>, since: u64, until: u64) -> Option<JobActivity> {
     let (mut completed, mut dead, mut failed_attempts) = (0, 0, 0);
     let (mut attempts, mut runs) = (Sum::default(), Sum::default());
-    for hour in hours {
+    for hour in kept.between(since, until) {
         completed += u64::from(hour.completed);
         dead += u64::from(hour.dead);
         failed_attempts += u64::from(hour.failed_attempts);
@@ -117,7 +141,23 @@ fn told<'hours>(job: &JobId, hours: impl Iterator<Item = &'hours Hour>) -> Optio
     }
     let (attempts, runs) = (attempts.told(), runs.told());
     let happened = completed + dead + failed_attempts > 0;
-    happened.then(|| JobActivity { job: job.clone(), completed, dead, failed_attempts, attempts, runs })
+    let hours = (since..=until).map(|number| {
+        let hour = kept.get(number);
+        HourActivity {
+            completed: hour.map_or(0, |hour| hour.completed.into()),
+            failed: hour.map_or(0, |hour| hour.failed_attempts.into()),
+            dead: hour.map_or(0, |hour| hour.dead.into()),
+        }
+    });
+    happened.then(|| JobActivity {
+        job: job.clone(),
+        completed,
+        dead,
+        failed_attempts,
+        attempts,
+        runs,
+        hours: hours.collect(),
+    })
 }
 
 /// Values of the newest spans of time, by the spans' numbers; at most so many.
@@ -321,7 +361,11 @@ mod tests {
             let record = Record::Journal { run, first: u32::try_from(first).expect("small"), entries };
             index.apply(&record, Place::new(block, 0)).expect("fits");
         }
-        let job = &index.activity(head.scheduled_at).jobs[0];
+        let activity = index.activity(head.scheduled_at);
+        let (queue, minutes) = activity.queues.first_key_value().expect("the queue");
+        assert_eq!((queue.as_str(), minutes.iter().sum::<u64>()), ("default", 2));
+        let job = &activity.jobs[0];
+        assert_eq!(job.hours.iter().map(|hour| hour.failed).sum::<u64>(), 1);
         assert_eq!((job.completed, job.failed_attempts, job.attempts.count, job.runs.count), (1, 1, 2, 1));
         assert_eq!(job.attempts.p50, Duration::from_millis(7));
     }
@@ -344,7 +388,7 @@ mod tests {
         let mut rollup = Rollup::default();
         let name = |number: usize| format!("job-{number}").parse::<JobId>().expect("a job id");
         for number in 0..JOBS_KEPT + 5 {
-            rollup.hour(&name(number), number as u64).expect("room").completed = 1;
+            recent(&mut rollup.jobs, &name(number)).at(number as u64).expect("room").completed = 1;
         }
         assert_eq!(rollup.jobs.len(), JOBS_KEPT);
         assert!(!rollup.jobs.contains_key(&name(4)) && rollup.jobs.contains_key(&name(5)));

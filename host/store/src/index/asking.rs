@@ -12,7 +12,7 @@ use crate::control::{Control, ControlKey, Schedule};
 use crate::flow::{self, Blocker, LaneId};
 use crate::log::{Place, Record};
 use crate::query::{
-    Activity, Counts, DeadFilter, DeadGroup, DeliveryFilter, EventFilter, JobFlowView, QueueView, RunFilter,
+    Activity, Counts, DeadFilter, DeliveryFilter, EventFilter, JobFlowView, Neighbours, QueueView, RunFilter,
     WaitingCause, WaitingFor,
 };
 
@@ -133,11 +133,44 @@ impl Index {
         after: Option<RunId>,
         now: Timestamp,
     ) -> impl Iterator<Item = &'index RunHead> {
+        self.candidates(filter, after, now).filter(move |head| row::matches(filter, head, now))
+    }
+
+    /// How many of the runs that a filter names in any state show each; none where it takes looking at more than `most`.
+    pub(crate) fn counts_of(&self, filter: &RunFilter, most: usize, now: Timestamp) -> Option<Counts> {
+        let filter = RunFilter { state: None, ..filter.clone() };
+        if filter == (RunFilter { job: filter.job.clone(), ..RunFilter::default() }) {
+            return Some(self.counts(filter.job.as_ref(), now));
+        }
+        let mut counts = Counts::default();
+        for (looked_at, head) in self.candidates(&filter, None, now).enumerate() {
+            if looked_at == most {
+                return None;
+            }
+            if row::matches(&filter, head, now) {
+                counts.0[head.state_at(now) as usize] += 1;
+            }
+        }
+        Some(counts)
+    }
+
+    /// Runs among which are all that a filter names, newest first, before `after`.
+    fn candidates<'index>(
+        &'index self,
+        filter: &'index RunFilter,
+        after: Option<RunId>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &'index RunHead> {
         let id: Option<EventId> = filter.event.as_ref().and_then(|event| event.parse().ok());
         let runs: Vec<RunId> =
             id.iter().flat_map(|id| self.events.meant(id)).flat_map(|row| &row.runs).copied().collect();
         let candidates = self.lists.candidates(filter, Some(&*runs).filter(|runs| !runs.is_empty()), after, now);
-        candidates.filter_map(|id| self.head(id)).filter(move |head| row::matches(filter, head, now))
+        candidates.filter_map(|id| self.head(id))
+    }
+
+    /// The runs of the same job next to this one.
+    pub(crate) fn neighbours(&self, run: RunId) -> Neighbours {
+        self.head(run).map(|head| self.lists.neighbours(&head.job, run)).unwrap_or_default()
     }
 
     /// Dead runs that a filter names, in each group the longest dead first. Of runs that it names by id also those that
@@ -151,11 +184,6 @@ impl Index {
             return Box::new(named.filter(|head| lists::in_group(filter, &lists::group(head))));
         }
         Box::new(self.lists.dead(filter).filter_map(|id| self.head(id)))
-    }
-
-    /// Dead runs by job and error, newest first.
-    pub(crate) fn dead_groups(&self) -> Vec<DeadGroup> {
-        self.lists.dead_groups(|id| self.head(id))
     }
 
     /// Final runs whose time to be kept is over, in no particular order.

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use jobmill_core::journal::{Entry, EntryKind};
 use jobmill_core::run::AttemptOutcome;
-use jobmill_core::{JobId, RunHead, RunId, RunState, Timestamp};
+use jobmill_core::{JobId, RunHead, RunId, RunState, Timestamp, limits};
 
 use super::row::Row;
 use crate::flow::{self, Flow};
-use crate::query::{Counts, DeadFilter, DeadGroup, RunFilter};
+use crate::notices::DeadPulse;
+use crate::query::{Counts, DeadFilter, DeadGroup, Neighbours, RunFilter};
 
 type GroupKey = (JobId, u64);
 type Ids<'lists> = Box<dyn Iterator<Item = RunId> + 'lists>;
@@ -39,6 +40,8 @@ pub(super) struct Lists {
     dead: BTreeMap<GroupKey, BTreeSet<(Timestamp, RunId)>>,
     by_event: HashMap<Arc<str>, BTreeSet<RunId>>,
     by_tag: HashMap<String, BTreeSet<RunId>>,
+    /// Runs that repeat another one, by that one.
+    reruns: HashMap<RunId, BTreeSet<RunId>>,
     with_error: BTreeSet<RunId>,
 }
 
@@ -59,6 +62,9 @@ impl Lists {
         }
         for tag in head.tags.iter() {
             self.by_tag.entry(tag.clone()).or_default().insert(head.id);
+        }
+        if let Some(first) = head.rerun_of {
+            self.reruns.entry(first).or_default().insert(head.id);
         }
     }
 
@@ -83,6 +89,14 @@ impl Lists {
                 if runs.is_empty() {
                     self.by_tag.remove(tag);
                 }
+            }
+        }
+        if let Some(first) = head.rerun_of
+            && let Some(runs) = self.reruns.get_mut(&first)
+        {
+            runs.remove(&head.id);
+            if runs.is_empty() {
+                self.reruns.remove(&first);
             }
         }
         self.with_error.remove(&head.id);
@@ -209,6 +223,32 @@ impl Lists {
         self.lanes.get(job).into_iter().flat_map(move |lane| lane.states[slot(state)].iter().copied())
     }
 
+    /// The runs of a job next to this one.
+    pub(super) fn neighbours(&self, job: &JobId, run: RunId) -> Neighbours {
+        let states = || self.lanes.get(job).into_iter().flat_map(|lane| &lane.states);
+        let older = states().filter_map(|set| set.range(..run).next_back());
+        let newer = states().filter_map(|set| set.range((Excluded(run), Unbounded)).next());
+        Neighbours { previous: older.max().copied(), next: newer.min().copied() }
+    }
+
+    /// How the groups of dead runs stand lately, of each at most `most` recent runs counted.
+    pub(super) fn dead_pulses(&self, most: usize, now: Timestamp) -> Vec<DeadPulse> {
+        let window_to =
+            |time: Timestamp| (time.before(limits::SPIKE_WINDOW).unwrap_or_default(), RunId::from_bytes([0; 16]));
+        let pulses = self.dead.iter().filter_map(|((job, fingerprint), group)| {
+            let (last_seen, _) = *group.last()?;
+            let first_of_lately = *group.range(window_to(last_seen)..).next()?;
+            Some(DeadPulse {
+                job: job.clone(),
+                fingerprint: *fingerprint,
+                recent: group.range(window_to(now)..).take(most).count(),
+                lately_since: first_of_lately.0,
+                before: group.range(..first_of_lately).next_back().map(|(at, _)| *at),
+            })
+        });
+        pulses.collect()
+    }
+
     /// How many runs of a job, or of all, are unfinished and not under way.
     pub(super) fn waiting(&self, job: Option<&JobId>) -> usize {
         let lanes = self.lanes.iter().filter(|(id, _)| job.is_none_or(|wanted| wanted == *id));
@@ -257,6 +297,9 @@ impl Lists {
         }
         if let Some(tag) = &filter.tag {
             consider(self.by_tag.get(tag).unwrap_or(none));
+        }
+        if let Some(first) = &filter.rerun_of {
+            consider(self.reruns.get(first).unwrap_or(none));
         }
         if let Some(event) = &filter.event {
             // The filter's word may be the name of an event or the id of one.
@@ -312,6 +355,7 @@ impl Lists {
                 last_seen,
                 versions: versions.into_iter().collect(),
                 example,
+                notified_at: None,
             })
         });
         let mut groups: Vec<DeadGroup> = groups.collect();

@@ -3,13 +3,17 @@
 
 mod activity;
 mod asking;
+mod audit;
 mod deliveries;
 mod events;
 mod keys;
 mod lists;
 mod mails;
+mod notices;
 mod row;
 mod suppressions;
+mod tokens;
+mod versions;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -33,6 +37,7 @@ use self::lists::Lists;
 pub(crate) use self::mails::Mails;
 pub(crate) use self::row::{Row, Standing};
 use self::suppressions::Suppressions;
+use self::versions::Versions;
 use crate::control::{Control, ControlKey};
 use crate::flow::{Chosen, Rules};
 use crate::log::{Place, Record};
@@ -83,6 +88,9 @@ pub(crate) struct Index {
     controls: BTreeMap<ControlKey, (Control, Place)>,
     suppressions: Suppressions,
     tokens: Arc<[Token]>,
+    versions: Versions,
+    /// How many of the controls are entries of the audit list.
+    audit_entries: usize,
     activity: Rollup,
     /// Counted from when the log had been read.
     pub(crate) totals: Totals,
@@ -265,30 +273,19 @@ impl Index {
                     self.lists.flow.close_breaker(job);
                 }
             }
-            Control::Schedule(_) => {}
+            Control::Schedule(_) | Control::Notice(_) => {}
             Control::Token(token) => self.put_token(token),
+            Control::Version(version) => return self.put_version(version, place),
+            Control::Audit(entry) => return self.put_audit(entry, place),
+            Control::AuditGone(id) => return self.remove_audit(*id),
+            Control::NoticeGone { .. } => return self.remove_control(&control.key()),
             Control::Suppression(suppression) => self.suppressions.add(suppression),
             Control::SuppressionLifted(digest) => {
                 self.suppressions.remove(*digest);
-                self.live -= usize::from(self.controls.remove(&control.key()).is_some());
-                return;
+                return self.remove_control(&control.key());
             }
         }
         self.live += usize::from(self.controls.insert(control.key(), (control.clone(), place)).is_none());
-    }
-
-    fn put_token(&mut self, token: &Token) {
-        let found = self.tokens.binary_search_by_key(&token.id, |other| other.id);
-        // In place where nobody looks at the list: a log tells of each use.
-        if let (Ok(at), Some(tokens)) = (found, Arc::get_mut(&mut self.tokens)) {
-            tokens[at] = token.clone();
-            return;
-        }
-        let (before, after) = match found {
-            Ok(at) => (&self.tokens[..at], &self.tokens[at + 1..]),
-            Err(at) => self.tokens.split_at(at),
-        };
-        self.tokens = before.iter().chain([token]).chain(after).cloned().collect();
     }
 
     /// The version of a job that would run.
@@ -480,7 +477,11 @@ impl Index {
 fn moves(kind: &EntryKind) -> bool {
     matches!(
         kind,
-        EntryKind::Started(_) | EntryKind::Finished(_) | EntryKind::Cancelled { .. } | EntryKind::Requeued { .. }
+        EntryKind::Started(_)
+            | EntryKind::Finished(_)
+            | EntryKind::Cancelled { .. }
+            | EntryKind::Requeued { .. }
+            | EntryKind::MadeDue { .. }
     )
 }
 

@@ -70,6 +70,7 @@ pub(super) fn matches(filter: &RunFilter, head: &RunHead, now: Timestamp) -> boo
     };
     filter.state.is_none_or(|state| head.state_at(now) == state)
         && filter.job.as_ref().is_none_or(|job| *job == head.job)
+        && filter.rerun_of.is_none_or(|first| head.rerun_of == Some(first))
         && filter.since.is_none_or(|since| head.enqueued_at >= since)
         && filter.tag.as_ref().is_none_or(|tag| head.tags.contains(tag))
         && filter.event.as_ref().is_none_or(event)

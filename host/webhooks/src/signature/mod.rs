@@ -59,7 +59,7 @@ enum Reason {
     NoMatch { signatures: usize, secrets: usize },
 }
 
-type Signature = CtOutput<Signer>;
+pub(crate) type Signature = CtOutput<Signer>;
 
 /// What the headers of a delivery claim.
 #[derive(Debug)]
@@ -110,15 +110,7 @@ impl Claim<'_> {
             return Err(Reason::NoSignature);
         }
         for signer in signers {
-            let mut signer = signer.clone();
-            if let Some(id) = self.id {
-                signer.update(id.as_bytes());
-                signer.update(b".");
-            }
-            signer.update(self.timestamp.as_bytes());
-            signer.update(b".");
-            signer.update(body);
-            let wanted = signer.finalize();
+            let wanted = sign(signer, self.id, self.timestamp, body);
             // The comparison of a `CtOutput` takes the same time wherever the two differ.
             if self.signatures.contains(&wanted) {
                 return Ok(());
@@ -126,6 +118,19 @@ impl Claim<'_> {
         }
         Err(Reason::NoMatch { signatures: self.signatures.len(), secrets: signers.len() })
     }
+}
+
+/// The signature over a body, when it was signed and, where the kind has one, its id.
+pub(crate) fn sign(signer: &Signer, id: Option<&str>, timestamp: &str, body: &[u8]) -> Signature {
+    let mut signer = signer.clone();
+    if let Some(id) = id {
+        signer.update(id.as_bytes());
+        signer.update(b".");
+    }
+    signer.update(timestamp.as_bytes());
+    signer.update(b".");
+    signer.update(body);
+    signer.finalize()
 }
 
 /// Whole seconds: digits and nothing else, so that one instant has one spelling but for zeros in front.

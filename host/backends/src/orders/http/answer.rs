@@ -1,14 +1,14 @@
 //! What the shop's HTTP endpoint answered, as an outcome: its status code, its words, its delays.
 //! It asks nothing again.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use bytes::Bytes;
-use hyper::header::{ETAG, HeaderMap, LOCATION, RETRY_AFTER};
+use hyper::header::{ETAG, HeaderMap, LOCATION};
 use hyper::{Method, StatusCode};
 use jobmill_core::order::OrderError;
 use jobmill_core::{Timestamp, limits};
 use serde_json::Value;
+
+use crate::http_client::retry_after;
 
 /// An answer, whole.
 pub(super) struct Answer {
@@ -42,7 +42,7 @@ impl Answer {
             404 | 410 => OrderError::NotFound(id.to_owned()),
             422 => OrderError::InvalidTransition(self.own_words().unwrap_or_else(said)),
             401 | 403 => OrderError::Denied(format!("{}: check orders.http.token", said())),
-            429 => OrderError::RateLimited(self.retry_after(now)),
+            429 => OrderError::RateLimited(retry_after(&self.headers, now)),
             408 | 425 | 500..=599 => OrderError::Unavailable(said()),
             300..=399 => {
                 let to = self.headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
@@ -66,17 +66,5 @@ impl Answer {
         let body = self.json()?;
         let text = ["detail", "message", "error", "title"].iter().find_map(|member| body.get(member)?.as_str())?;
         Some(limits::truncate(text, REASON_BYTES).to_owned())
-    }
-
-    /// Seconds, or a date.
-    fn retry_after(&self, now: Timestamp) -> Option<Duration> {
-        let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-        let delay = if let Ok(seconds) = text.parse() {
-            Duration::from_secs(seconds)
-        } else {
-            let at = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
-            at.saturating_sub(Duration::from_millis(now.as_millis()))
-        };
-        Some(delay.min(limits::DELAY_MAX))
     }
 }

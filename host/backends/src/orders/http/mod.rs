@@ -15,10 +15,6 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH, USER_AGENT};
 use hyper::{Method, Request, StatusCode, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use jobmill_core::Timestamp;
 use jobmill_core::order::{Order, OrderError, OrderPatch, OrderStatus};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -26,6 +22,7 @@ use serde_json::{Map, Value};
 
 use super::words::{Spelling, Words};
 use super::{OrderSettingsError, with_causes};
+use crate::http_client::{self, HttpClient, http_client};
 use crate::secret::Secret;
 use answer::Answer;
 pub use fields::OrderFields;
@@ -47,17 +44,13 @@ pub struct HttpOrders {
 
 /// Bytes of an answer: an order with a thousand items has a quarter of it.
 const ANSWER_BYTES: usize = 1024 * 1024;
-/// Connections kept between requests: more attempts than that rarely ask at the same moment.
-const IDLE_CONNECTIONS: usize = 16;
-/// Servers commonly close connections that were idle for a minute.
-const IDLE_TIME: Duration = Duration::from_secs(30);
 
 /// All that a path segment can't have, and the dots that would make another path of it.
 const NOT_IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 
 /// See the module.
 pub(super) struct HttpSource {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: HttpClient,
     base_url: String,
     authorization: Option<HeaderValue>,
     timeout: Duration,
@@ -75,16 +68,8 @@ impl HttpSource {
         if settings.timeout.is_zero() {
             return Err(refuse("orders.http.timeout", "is no time at all; write it like \"5s\""));
         }
-        let provider = rustls::crypto::ring::default_provider();
-        let connector = HttpsConnectorBuilder::new().with_provider_and_webpki_roots(provider);
-        let connector =
-            connector.map_err(|error| OrderSettingsError::new("orders.http", format!("has no TLS: {error}")))?;
-        let connector = connector.https_or_http().enable_http1().build();
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIME)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .build(connector);
+        let client =
+            http_client().map_err(|error| OrderSettingsError::new("orders.http", format!("has no TLS: {error}")))?;
         let words = Words::new(settings.statuses, Spelling::Lower, "orders.http.statuses");
         Ok(Self { client, base_url, authorization, timeout: settings.timeout, fields: settings.fields, words })
     }
@@ -144,6 +129,11 @@ impl HttpSource {
         }
     }
 
+    /// Refuses what the shop has no word for.
+    pub(super) fn check(&self, patch: &OrderPatch) -> Result<(), OrderError> {
+        self.body(patch).map(drop)
+    }
+
     fn body(&self, patch: &OrderPatch) -> Result<Bytes, OrderError> {
         let mut body = Map::new();
         if let Some(status) = patch.status {
@@ -164,7 +154,7 @@ impl HttpSource {
     ) -> Result<Answer, OrderError> {
         let uri = format!("{}/{}", self.base_url, utf8_percent_encode(id, NOT_IN_SEGMENT));
         let mut builder = Request::builder().method(&method).uri(uri).header(ACCEPT, "application/json");
-        builder = builder.header(USER_AGENT, concat!("jobmill/", env!("CARGO_PKG_VERSION")));
+        builder = builder.header(USER_AGENT, http_client::USER_AGENT);
         if let Some(authorization) = &self.authorization {
             builder = builder.header(AUTHORIZATION, authorization);
         }

@@ -118,7 +118,7 @@ impl PostgresSource {
     }
 
     /// Refuses what the shop has no column for.
-    fn check(&self, patch: &OrderPatch) -> Result<(), OrderError> {
+    pub(super) fn check(&self, patch: &OrderPatch) -> Result<(), OrderError> {
         if patch.metadata.is_some() && self.columns.metadata.is_none() {
             return Err(OrderError::Denied(
                 "the shop's orders have no metadata: orders.postgres.orders.metadata is \"\"".to_owned(),

@@ -41,6 +41,7 @@ use subject::Subject;
 /// A mill like the one that serves is made in a directory of its own on the disk of the data directory: full durability,
 /// the jobs of the hopper, mail that is captured. It is removed in the end. No running server is touched.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Bench {
     /// Runs of each phase
@@ -78,6 +79,11 @@ pub(crate) struct Bench {
     #[arg(long)]
     keep_awake: bool,
 }
+
+const EXAMPLE: &str = "\
+Example:
+  jobmill bench
+  jobmill bench -o json > bench.json";
 
 /// How long threads may take to let go of what they hold, so that the directory can be removed.
 const PARTING: Duration = Duration::from_secs(5);

@@ -49,7 +49,7 @@ impl Site {
         }
         let config = config.confined_to(directory.to_owned());
         let data = DataDirectory::open(directory)?;
-        let Mill { engine, handle, settings, email_log: _, data } =
+        let Mill { engine, handle, settings, email_log: _, notify: _, data } =
             serve::compose(&config, data, &Purpose::Production)?;
         let mut site = Self { handle, address: None, engine: tokio::spawn(engine.run()), server: None, _data: data };
         if served {

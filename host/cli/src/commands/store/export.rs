@@ -22,7 +22,7 @@ const FRAME_LINES: usize = 2;
 
 pub(super) fn export(place: &DataPlace, file: Option<&Path>, context: &Context) -> Result<(), Failure> {
     let keeper = Keeper::find(place, &place.config()?, context)?;
-    let mut progress = Progress::begin("exporting", context.output);
+    let mut progress = Progress::begin("exporting", None, context.output);
     match file {
         None => {
             let mut stdout = BufWriter::new(io::stdout().lock());
@@ -44,6 +44,7 @@ pub(super) fn export(place: &DataPlace, file: Option<&Path>, context: &Context) 
             File::open(directory).and_then(|directory| directory.sync_all()).map_err(refused)?;
         }
     }
+    progress.end();
     let records = count(progress.lines.saturating_sub(FRAME_LINES), "record");
     let to = file.map(|path| format!(" to {}", path.display())).unwrap_or_default();
     context.output.note(&format!("exported {records}, {}{to}", size(progress.bytes)));

@@ -7,7 +7,7 @@ use jobmill_core::flow::Pointer;
 use jobmill_store::{Forget, Forgotten, Store as _};
 
 use super::keeper::{Keeper, OwnStore};
-use super::{DataPlace, and_deliveries};
+use super::{DataPlace, and_others};
 use crate::client;
 use crate::commands::Context;
 use crate::failure::Failure;
@@ -62,7 +62,7 @@ fn forget_here(open: OwnStore, arguments: &ForgetArguments) -> Result<ForgottenV
         _ => None,
     };
     let what = Forget { email: arguments.email.clone(), value };
-    let Forgotten { runs, dead, mails, events, deliveries, orders, suppressions, running } =
+    let Forgotten { runs, dead, mails, events, deliveries, orders, suppressions, audit, running } =
         open.ask(open.store.forget(what, arguments.dry_run))?;
     open.close()?;
     let skip = |id: jobmill_core::RunId| Skipped { id, reason: "it was under way".to_owned() };
@@ -75,6 +75,7 @@ fn forget_here(open: OwnStore, arguments: &ForgetArguments) -> Result<ForgottenV
         deliveries,
         orders,
         suppressions,
+        audit,
         skipped,
         dry_run: arguments.dry_run,
     })
@@ -89,7 +90,7 @@ fn sentence(view: &ForgottenView) -> String {
         count(view.events, "event"),
         count(view.orders, "order"),
         count(view.suppressions, "suppression"),
-        and_deliveries(view.deliveries)
+        and_others(view.deliveries, view.audit)
     );
     let text = if view.dry_run { format!("would forget {what}") } else { format!("forgot {what}") };
     let left = view.skipped.iter().map(|skipped| format!("left {}: {}", skipped.id, skipped.reason));

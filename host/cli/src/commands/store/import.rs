@@ -74,9 +74,12 @@ fn each_record(
     let refuse = |line: usize, reason: &str| {
         Failure::new("not-an-export", format!("line {line} of {} {reason}", path.display()))
     };
-    let mut reader = BufReader::new(File::open(path).map_err(unreadable)?);
+    let file = File::open(path).map_err(unreadable)?;
+    // A pipe has no length.
+    let all = file.metadata().ok().map(|metadata| metadata.len()).filter(|length| *length > 0);
+    let mut reader = BufReader::new(file);
     let mut reading = portable::Reading::default();
-    let mut progress = Progress::begin(doing, output);
+    let mut progress = Progress::begin(doing, all, output);
     let mut line = Vec::new();
     loop {
         line.clear();

@@ -73,6 +73,7 @@ Example:
 /// The whole file is checked before anything is taken in. What is in the store already stays as it is, so that an
 /// import can be repeated. No Jobmill may run on the data directory.
 #[derive(Debug, Args)]
+#[command(after_help = IMPORT_EXAMPLE)]
 pub(crate) struct Import {
     #[command(flatten)]
     place: DataPlace,
@@ -80,6 +81,10 @@ pub(crate) struct Import {
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
+
+const IMPORT_EXAMPLE: &str = "\
+Example:
+  jobmill store import backup.jsonl --data /srv/jobmill/data";
 
 impl StoreCommand {
     pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
@@ -94,13 +99,15 @@ impl StoreCommand {
     }
 }
 
-/// The end of a row of counts: most stores have no webhook deliveries, and nothing is said of them.
-fn and_deliveries(number: usize) -> String {
-    match number {
+/// The end of a row of counts: of what most stores have none of, nothing is said where there is none.
+fn and_others(deliveries: usize, audit: usize) -> String {
+    let told = |number: usize, one: &str, many: &str| match number {
         0 => String::new(),
-        1 => ", and 1 webhook delivery".to_owned(),
-        number => format!(", and {number} webhook deliveries"),
-    }
+        1 => format!(", and 1 {one}"),
+        number => format!(", and {number} {many}"),
+    };
+    let entries = told(audit, "entry of the audit list", "entries of the audit list");
+    told(deliveries, "webhook delivery", "webhook deliveries") + &entries
 }
 
 impl DataPlace {

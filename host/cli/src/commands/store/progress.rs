@@ -1,40 +1,38 @@
-//! A line now and then for whoever waits for something long.
-//! What is quick says nothing.
+//! How far an export or an import is: lines and bytes, of as many as there are where that is known.
+//! When that is said is the matter of `crate::progress`.
 
-use std::time::{Duration, Instant};
-
-use crate::machine;
 use crate::output::{Output, count, size};
-
-/// After this the first line is said, and the next ones after each of the longer spans.
-const PATIENCE: Duration = Duration::from_secs(1);
-const BETWEEN: Duration = Duration::from_secs(10);
+use crate::progress;
 
 /// How far something is.
 pub(super) struct Progress {
     doing: &'static str,
-    next: Instant,
-    output: Output,
+    line: progress::Progress,
     /// Lines so far.
     pub(super) lines: usize,
     /// Their bytes.
     pub(super) bytes: u64,
+    /// Bytes that there will be.
+    all: Option<u64>,
 }
 
 impl Progress {
-    /// It begins now.
-    pub(super) fn begin(doing: &'static str, output: Output) -> Self {
-        Self { doing, next: machine::moment() + PATIENCE, output, lines: 0, bytes: 0 }
+    /// It begins now, and is done when so many bytes are, as far as that is known.
+    pub(super) fn begin(doing: &'static str, all: Option<u64>, output: Output) -> Self {
+        Self { doing, line: progress::Progress::begin(output), lines: 0, bytes: 0, all }
     }
 
     /// One more line.
     pub(super) fn add(&mut self, line: &[u8]) {
         self.lines += 1;
         self.bytes += line.len() as u64;
-        let now = machine::moment();
-        if now >= self.next {
-            self.next = now + BETWEEN;
-            self.output.note(&format!("{}: {}, {} so far", self.doing, count(self.lines, "line"), size(self.bytes)));
-        }
+        let Self { doing, lines, bytes, all, .. } = *self;
+        self.line
+            .tell(all.map(|all| (bytes, all)), || format!("{doing}: {}, {} so far", count(lines, "line"), size(bytes)));
+    }
+
+    /// It is over, and something else is said.
+    pub(super) fn end(&mut self) {
+        self.line.clear();
     }
 }

@@ -29,6 +29,7 @@ struct PruneView {
     events: usize,
     mails: usize,
     deliveries: usize,
+    audit: usize,
     bytes_before: Option<u64>,
     bytes_after: Option<u64>,
 }
@@ -38,14 +39,14 @@ pub(super) fn prune(place: &DataPlace, context: &Context) -> Result<(), Failure>
     let path = (!place.is_elsewhere(context)).then(|| config.store_path());
     let bytes = || path.as_deref().and_then(|path| used(path).ok());
     let bytes_before = bytes();
-    let Pruned { runs, events, mails, deliveries } = match Keeper::find(place, &config, context)? {
+    let Pruned { runs, events, mails, deliveries, audit } = match Keeper::find(place, &config, context)? {
         Keeper::Server(client) => client.prune_store()?.into_value(),
         Keeper::Here(open) => prune_here(open, &config)?,
     };
-    let view = PruneView { runs, events, mails, deliveries, bytes_before, bytes_after: bytes() };
+    let view = PruneView { runs, events, mails, deliveries, audit, bytes_before, bytes_after: bytes() };
     context.output.document(&client::json(&view)?, || {
         let (runs, events, mails) = (count(runs, "run"), count(events, "event"), count(mails, "mail"));
-        let pruned = format!("pruned {runs}, {events} and {mails}{}", super::and_deliveries(deliveries));
+        let pruned = format!("pruned {runs}, {events} and {mails}{}", super::and_others(deliveries, audit));
         match (view.bytes_before, view.bytes_after) {
             (Some(before), Some(after)) => {
                 format!("{pruned}; the store takes {} on the disk, before it took {}", size(after), size(before))
@@ -58,7 +59,8 @@ pub(super) fn prune(place: &DataPlace, context: &Context) -> Result<(), Failure>
 fn prune_here(open: OwnStore, config: &Config) -> Result<Pruned, Failure> {
     let pruned = open.ask(maintenance::prune(&open.store, config.retention(), machine::now()))?;
     open.close()?;
-    Ok(Pruned { runs: pruned.runs, events: pruned.events, mails: pruned.mails, deliveries: pruned.deliveries })
+    let jobmill_store::Pruned { runs, events, mails, deliveries, audit, .. } = pruned;
+    Ok(Pruned { runs, events, mails, deliveries, audit })
 }
 
 /// Bytes that the files in a directory take.

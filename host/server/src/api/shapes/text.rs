@@ -16,6 +16,8 @@ macro_rules! texts {
 }
 
 texts! {
+    /// The id of an entry of the audit list.
+    AuditIdShape as AuditId, "^aud_[0-9A-HJKMNP-TV-Z]{26}$", "aud_01KJMR10000000000000000001";
     /// The id of a webhook delivery.
     DeliveryIdShape as DeliveryId, "^dlv_[0-9A-HJKMNP-TV-Z]{26}$", "dlv_01KJMR10000000000000000001";
     /// A span of time, such as `500ms`, `30s`, `1m30s`, `2h`, `7d`.

@@ -9,7 +9,8 @@ use jobmill_core::limits;
 use jobmill_store::DeadGroup;
 
 use crate::Context;
-use crate::error::Problem;
+use crate::audit::dead_named;
+use crate::error::{Code, Problem};
 use crate::pages::dead::reasons::{self, Reason};
 use crate::pages::dead::report::{Deed, way_back};
 use crate::pages::dead::target::Target;
@@ -84,10 +85,14 @@ pub(super) async fn preview(
 pub(super) async fn discard(State(context): State<Context>, posted: Posted) -> Result<Response, Problem> {
     let target = Target::posted(&posted)?;
     let Some(reason) = posted.text("reason") else {
+        posted.audited.is_refused(Code::MissingMember);
         let refusal = Some("Say why: whoever finds one of these runs later will ask.");
         let page = DiscardPage::of(&context, posted.visitor, target, refusal).await?;
         return frame::page_with(StatusCode::UNPROCESSABLE_ENTITY, &page);
     };
+    posted.audited.tells(dead_named(&target.filter()));
+    posted.audited.tells(reason.trim());
     let outcome = context.handle.discard_many(target.filter(), reason.trim().to_owned(), false).await?;
-    see(&way_back(Deed::Discard, &target, &outcome, &context.handle).await?)
+    posted.audited.tells_counts(&outcome);
+    see(&way_back(Deed::Discard, &target, &outcome, None, &context.handle).await?)
 }

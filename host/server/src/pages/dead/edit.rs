@@ -72,9 +72,11 @@ pub(super) async fn rerun(
     match repeat(&context, id, &text).await {
         Ok(new) => {
             let discarded = discard(&context, id, new).await;
+            posted.audited.tells(format_args!("{new}, {}", if discarded > 0 { "discarded" } else { "not discarded" }));
             see(&way_back_from_rerun(&target, (id, new), discarded, &context.handle).await?)
         }
         Err(problem) if is_of_the_payload(problem.code()) => {
+            posted.audited.is_refused(problem.code());
             let page = EditPage::of(&context, posted.visitor, run).await?;
             let refused = EditPage {
                 payload: text,

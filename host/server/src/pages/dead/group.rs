@@ -16,6 +16,7 @@ use crate::pages::dead::target::{Fingerprint, Target};
 use crate::pages::dead::{ITEMS, see};
 use crate::pages::form::Posted;
 use crate::pages::frame::{self, Frame, Section};
+use crate::pages::links::link;
 use crate::pages::visitor::Visitor;
 use crate::pages::words::Moment;
 use crate::query::Parameters;
@@ -30,8 +31,9 @@ struct GroupPage {
     runs: Vec<RunRow>,
     /// The runs that are listed, where those are not all.
     listed: Option<usize>,
-    is_first: bool,
-    next: Option<Cursor>,
+    /// To the newest page, where this is an older one.
+    newest: Option<String>,
+    older: Option<String>,
 }
 
 #[derive(Template)]
@@ -83,7 +85,7 @@ pub(super) async fn show(
         .parse()
         .map_err(|_| Problem::new(Code::NotFound, "a group of dead letters is named by 16 hex digits"))?;
     let (job, after) = (parameters.value("job")?, parameters.value::<Cursor>("cursor")?);
-    let report = Report::told(&parameters, &context.handle).await?;
+    let report = Report::told(&parameters, &context).await?;
     let notice = report.as_ref().map(Report::sentence);
     let Some(group) = find(&context, fingerprint, job.as_ref()).await? else {
         let frame = Frame::of(&context, visitor, Section::Dead, "No such group").await?;
@@ -96,6 +98,10 @@ pub(super) async fn show(
     });
     let page = runs_of(&context, &group, after).await?;
     let frame = Frame::of(&context, visitor, Section::Dead, format!("Dead letters of {}", group.job)).await?;
+    let (path, name) = (format!("/dead/{fingerprint}"), group.job.to_string());
+    let address = |cursor: Option<Cursor>| {
+        link(&path, &[("job", Some(name.clone())), ("cursor", cursor.map(|cursor| cursor.to_string()))])
+    };
     frame::page(&GroupPage {
         frame: frame.telling(notice),
         listed: Some(limits::BULK_RUNS).filter(|listed| *listed < group.count),
@@ -103,8 +109,8 @@ pub(super) async fn show(
         row: GroupRow::new(group, &context.handle.catalog(), now),
         example,
         runs: page.items.into_iter().map(|run| RunRow::new(run, now)).collect(),
-        is_first: after.is_none(),
-        next: page.next,
+        newest: after.map(|_| address(None)),
+        older: page.next.map(|next| address(Some(next))),
     })
 }
 

@@ -18,6 +18,7 @@ use crate::pages::dead::report::Report;
 use crate::pages::dead::target::Fingerprint;
 use crate::pages::dead::{ITEMS, runs};
 use crate::pages::frame::{self, Frame, Section};
+use crate::pages::links::link;
 use crate::pages::visitor::Visitor;
 use crate::pages::words::Moment;
 use crate::query::Parameters;
@@ -34,8 +35,9 @@ struct DeadPage {
     /// Dead runs in all groups that the filter shows, and how many groups those are.
     total: usize,
     group_count: usize,
-    is_first: bool,
-    next: Option<GroupCursor>,
+    /// To the newest page, where this is an older one.
+    newest: Option<String>,
+    older: Option<String>,
 }
 
 impl DeadPage {
@@ -111,7 +113,7 @@ pub(super) async fn show(
     let parameters = parameters.only(&known)?;
     let (job, after) = (parameters.value::<JobId>("job")?, parameters.value::<GroupCursor>("cursor")?);
     let handle = &context.handle;
-    let report = Report::told(&parameters, handle).await?;
+    let report = Report::told(&parameters, &context).await?;
     let mut groups = handle.query().dead_groups().await?;
     let jobs = groups.iter().map(|group| group.job.clone()).collect();
     groups.retain(|group| job.as_ref().is_none_or(|wanted| *wanted == group.job));
@@ -121,6 +123,10 @@ pub(super) async fn show(
     let shown = &groups[begin..groups.len().min(begin + ITEMS)];
     let next = shown.last().filter(|_| begin + shown.len() < groups.len()).map(GroupCursor::of);
     let (catalog, now) = (handle.catalog(), handle.now());
+    let name = job.as_ref().map(ToString::to_string);
+    let address = |cursor: Option<GroupCursor>| {
+        link("/dead", &[("job", name.clone()), ("cursor", cursor.map(|cursor| cursor.to_string()))])
+    };
     let frame = Frame::of(&context, visitor, Section::Dead, "Dead letters").await?;
     frame::page(&DeadPage {
         frame: frame.telling(report.as_ref().map(Report::sentence)),
@@ -130,8 +136,8 @@ pub(super) async fn show(
         job,
         total,
         group_count,
-        is_first: after.is_none(),
-        next,
+        newest: after.map(|_| address(None)),
+        older: next.map(|next| address(Some(next))),
     })
 }
 

@@ -5,10 +5,13 @@ mod discard;
 mod edit;
 mod group;
 mod groups;
+mod progress;
 mod reasons;
 mod report;
 mod requeue;
 mod target;
+
+pub(crate) use progress::Requeues;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -7,7 +7,9 @@ use jobmill_core::{JobId, RunId};
 use jobmill_engine::Handle;
 use jobmill_store::{BulkOutcome, DeadFilter};
 
+use crate::Context;
 use crate::error::Problem;
+use crate::pages::dead::progress::Progress;
 use crate::pages::dead::reasons::{self, Reason};
 use crate::pages::dead::target::{Target, listed, run_ids};
 use crate::pages::dead::{NAMED, runs};
@@ -54,18 +56,26 @@ pub(super) struct Report {
     pub(super) of: Option<JobId>,
     /// The run that was repeated, and the new one.
     pub(super) rerun: Option<(RunId, RunId)>,
+    /// How those do that were put back; none when that is not known any more.
+    pub(super) progress: Option<Progress>,
 }
 
 impl Report {
     /// The parameters that it is read from.
-    pub(super) const PARAMETERS: [&str; 8] = ["did", "matched", "changed", "skipped", "left", "of", "run", "as"];
+    pub(super) const PARAMETERS: [&str; 9] =
+        ["did", "matched", "changed", "skipped", "left", "of", "run", "as", "progress"];
 
     /// What the query tells, if it tells of an action.
-    pub(super) async fn told(parameters: &Parameters, handle: &Handle) -> Result<Option<Self>, Problem> {
+    pub(super) async fn told(parameters: &Parameters, context: &Context) -> Result<Option<Self>, Problem> {
         let Some(deed) = parameters.read("did", Deed::read)? else { return Ok(None) };
         let number = |name: &str| parameters.value::<usize>(name).map(Option::unwrap_or_default);
         let mut ids = parameters.read("left", run_ids)?.unwrap_or_default();
         ids.truncate(NAMED);
+        let handle = &context.handle;
+        let progress = match parameters.value("progress")? {
+            Some(name) => context.requeues.progress(name, handle).await?,
+            None => None,
+        };
         Ok(Some(Self {
             deed,
             matched: number("matched")?,
@@ -74,6 +84,7 @@ impl Report {
             left: asked_again(deed, ids, handle).await?,
             of: parameters.value("of")?,
             rerun: parameters.value("run")?.zip(parameters.value("as")?),
+            progress,
         }))
     }
 
@@ -102,7 +113,8 @@ impl Report {
 
     /// Whether runs wait now that did not before.
     pub(super) fn has_waiting(&self) -> bool {
-        self.deed == Deed::Requeue && self.changed > 0
+        let has_unfinished = self.progress.as_ref().is_none_or(|progress| progress.ended < progress.total);
+        self.deed == Deed::Requeue && self.changed > 0 && has_unfinished
     }
 
     /// How many were left as they are beyond those that are named.
@@ -138,6 +150,7 @@ pub(super) async fn way_back(
     deed: Deed,
     target: &Target,
     outcome: &BulkOutcome,
+    progress: Option<u64>,
     handle: &Handle,
 ) -> Result<String, Problem> {
     let (matched, changed, skipped) = (outcome.matched, outcome.changed.len(), outcome.skipped.len());
@@ -147,6 +160,7 @@ pub(super) async fn way_back(
         parts.push(format!("skipped={skipped}&left={}", listed(&left)));
     }
     parts.extend(target.job.as_ref().map(|job| format!("of={job}")));
+    parts.extend(progress.map(|name| format!("progress={name}")));
     back(target, &parts.join("&"), handle).await
 }
 

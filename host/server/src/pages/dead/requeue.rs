@@ -12,6 +12,7 @@ use jobmill_core::time::parse_duration;
 use jobmill_store::{BulkOutcome, DeadGroup};
 
 use crate::Context;
+use crate::audit::dead_named;
 use crate::error::Problem;
 use crate::pages::dead::reasons::{self, Reason};
 use crate::pages::dead::report::{Deed, way_back};
@@ -114,8 +115,12 @@ async fn decided(context: &Context, target: &Target, plain: &BulkOutcome) -> Res
 pub(super) async fn requeue(State(context): State<Context>, posted: Posted) -> Result<Response, Problem> {
     let target = Target::posted(&posted)?;
     let (spread, choice) = (spread(&posted)?, choice(&posted)?);
+    posted.audited.tells(dead_named(&target.filter()));
     let outcome = context.handle.requeue_many(target.filter(), spread, choice, false).await?;
-    see(&way_back(Deed::Requeue, &target, &outcome, &context.handle).await?)
+    posted.audited.tells_counts(&outcome);
+    let changed = outcome.changed.clone();
+    let progress = (!changed.is_empty()).then(|| context.requeues.keep(changed, spread, context.handle.now()));
+    see(&way_back(Deed::Requeue, &target, &outcome, progress, &context.handle).await?)
 }
 
 fn spread(posted: &Posted) -> Result<Duration, Problem> {

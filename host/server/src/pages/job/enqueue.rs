@@ -176,13 +176,18 @@ pub(super) async fn enqueue(
         let shown = super::Shown { form: Some(form.switched()), ..super::Shown::default() };
         return super::answer(&context, posted.visitor, &headers, &id, shown).await;
     }
+    posted.audited.begin().await;
     let problem = match accept(&context, &form, &id, &caller).await {
-        Ok(accepted) => return Ok(Redirect::to(&place(&id, accepted.head.id, accepted.replayed)).into_response()),
+        Ok(accepted) => {
+            posted.audited.tells(accepted.head.id);
+            return Ok(Redirect::to(&place(&id, accepted.head.id, accepted.replayed)).into_response());
+        }
         Err(problem) => problem,
     };
     if !is_for_the_form(&problem) {
         return Err(problem);
     }
+    posted.audited.is_refused(problem.code());
     let status = problem.status();
     form.refusal = Some(problem);
     let shown = super::Shown { status, form: Some(form), ..super::Shown::default() };

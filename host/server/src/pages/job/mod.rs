@@ -4,6 +4,7 @@
 mod enqueue;
 mod fields;
 mod settings;
+mod versions;
 
 use askama::Template;
 use axum::extract::State;
@@ -29,6 +30,7 @@ use crate::routes::{Routes, Rule};
 
 use enqueue::EnqueueForm;
 use settings::SettingRow;
+use versions::VersionRow;
 
 /// Runs that the page lists.
 const RUNS: usize = 10;
@@ -39,7 +41,7 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/jobs/{id}", Rule::READ, show)
         .post("/jobs/{id}/runs", Rule::OPERATE, enqueue::enqueue)
-        .does(Action::Run)
+        .may_do(Action::Run)
         .post("/jobs/{id}/pause", Rule::OPERATE, pause)
         .does(Action::JobsPause)
         .post("/jobs/{id}/resume", Rule::OPERATE, resume)
@@ -65,6 +67,8 @@ struct JobPage {
     /// What its breaker does; none while it lets runs begin.
     breaker: Option<String>,
     settings: Vec<SettingRow>,
+    /// Those that were loaded, the last first.
+    versions: Vec<VersionRow>,
     backoff: String,
     schema: Option<Json>,
     example: Option<Json>,
@@ -180,12 +184,13 @@ async fn gather(
         file: listing.file.clone(),
         version: loaded.version,
         loaded: Moment::new(loaded.loaded_at, now),
-        starts: starts(&job.triggers),
+        starts: starts(loaded),
         imports: loaded.imports.clone(),
         broken: listing.breakage.as_ref().map(|broken| (Moment::new(broken.since, now), broken.error.clone())),
         paused: flow.paused.map(|pause| (pause.by, Moment::new(pause.at, now))),
         breaker,
         settings: settings::rows(job),
+        versions: versions::rows(query.versions(&job.id).await?, loaded.version, now),
         backoff: settings::schedule(job.retries.value, &job.backoff.value),
         schema: job.payload_schema.clone(),
         example: job.payload_example.clone(),

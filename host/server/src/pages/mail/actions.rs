@@ -79,6 +79,7 @@ pub(super) async fn release(
         Ok(_) => Ok(Redirect::to(&format!("/mail/{id}?released=1")).into_response()),
         // Where the mail is there, its page says why it stays.
         Err(problem) if problem.status() == StatusCode::CONFLICT => {
+            posted.audited.is_refused(problem.code());
             let refusal = Some(problem.detail().to_owned());
             release_page(&context, posted.visitor, id, StatusCode::CONFLICT, refusal).await
         }
@@ -107,8 +108,13 @@ pub(super) async fn ask_to_clear(
 }
 
 /// `POST /mail/clear`.
-pub(super) async fn clear(State(context): State<Context>, _: NoParameters, _: Posted) -> Result<Redirect, Problem> {
+pub(super) async fn clear(
+    State(context): State<Context>,
+    _: NoParameters,
+    posted: Posted,
+) -> Result<Redirect, Problem> {
     let cleared = context.handle.clear_mail().await?;
+    posted.audited.tells(format_args!("mails {cleared}"));
     Ok(Redirect::to(&format!("/mail?cleared={cleared}")))
 }
 
@@ -128,6 +134,7 @@ pub(super) async fn fail_next(
         "permanent" => FaultKind::Permanent,
         _ => return Err(Problem::invalid_member("/kind", "is neither transient nor permanent")),
     };
+    posted.audited.tells(format_args!("the next {count}"));
     faults.fail_mail(count, kind);
     Ok(Redirect::to(&format!("/mail?failing={count}")))
 }

@@ -112,7 +112,7 @@ impl LetterPage {
 }
 
 /// A mailbox as people write one.
-pub(super) fn written(mailbox: &Mailbox) -> String {
+pub(in crate::pages) fn written(mailbox: &Mailbox) -> String {
     match &mailbox.name {
         Some(name) => format!("{name} <{}>", mailbox.address),
         None => mailbox.address.clone(),

@@ -4,6 +4,8 @@
 mod actions;
 mod letter;
 
+pub(super) use letter::written;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
@@ -56,9 +58,9 @@ struct MailPage {
     run: String,
     statuses: Vec<Choice>,
     is_filtered: bool,
-    is_first_page: bool,
     mails: Vec<MailRow>,
-    newest: String,
+    /// To the newest page, where this is an older one.
+    newest: Option<String>,
     older: Option<String>,
     has_faults: bool,
 }
@@ -129,9 +131,8 @@ async fn list(State(context): State<Context>, visitor: Visitor, parameters: Para
         frame,
         statuses: STATUSES.map(|it| Choice { word: it.as_str(), is_chosen: filter.status == Some(it) }).into(),
         is_filtered: filter != MailFilter::default(),
-        is_first_page: after.is_none(),
         mails: page.items.into_iter().map(|summary| MailRow::new(summary, now)).collect(),
-        newest: address(None),
+        newest: after.map(|_| address(None)),
         older: page.next.map(|cursor| address(Some(cursor.to_string()))),
         has_faults: context.settings.faults.is_some(),
         run: filter.run.map(|run| run.to_string()).unwrap_or_default(),

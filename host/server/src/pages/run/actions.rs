@@ -1,4 +1,4 @@
-//! What can be done with a run in one step: put it back, or cancel it. Both answer with the run's page.
+//! What can be done with a run in one step: put it back or let it begin now, or cancel it. Both answer with the run's page.
 //! Repeating it, with another payload or the same, is in `edit`.
 
 use axum::extract::State;
@@ -15,8 +15,9 @@ use crate::pages::visitor::Visitor;
 use crate::path::Id;
 
 /// What `done` says in the address of a run, and what the page then tells.
-const TOLD: [(&str, &str); 5] = [
+const TOLD: [(&str, &str); 6] = [
     ("retried", "Put back: its attempts start anew, and what it did already it does not do again."),
+    ("due", "Due at once: it begins as soon as nothing keeps it back, and its attempts count on."),
     ("cancelled", "Cancelled."),
     ("cancelling", "It was asked to stop; its attempt has not ended yet."),
     ("rerun", "This is the new run."),
@@ -52,9 +53,11 @@ pub(super) async fn retry(
         Some("sent") => Some(InDoubtChoice::Sent),
         Some(_) => return Err(Problem::invalid_member("/in_doubt", "is none of resend, sent")),
     };
+    let before = context.handle.query().heads(&[id]).await?.pop();
+    let word = if before.is_some_and(|head| head.state.is_waiting()) { "due" } else { "retried" };
     match context.handle.retry(id, choice).await {
-        Ok(_) => Ok(done(id, "retried")),
-        Err(error) => refused(&context, posted.visitor, id, &headers, error.into()).await,
+        Ok(_) => Ok(done(id, word)),
+        Err(error) => refused(&context, posted, id, &headers, error.into()).await,
     }
 }
 
@@ -66,25 +69,27 @@ pub(super) async fn cancel(
     posted: Posted,
 ) -> Result<Response, Problem> {
     let reason = posted.text("reason").map_or_else(|| cancel_reason(&posted.visitor), str::to_owned);
+    posted.text("reason").into_iter().for_each(|reason| posted.audited.tells(reason));
     match context.handle.cancel(id, &reason).await {
         Ok(head) if head.state == RunState::Running => Ok(done(id, "cancelling")),
         Ok(_) => Ok(done(id, "cancelled")),
-        Err(error) => refused(&context, posted.visitor, id, &headers, error.into()).await,
+        Err(error) => refused(&context, posted, id, &headers, error.into()).await,
     }
 }
 
 /// A refusal that the run's state explains is told on the run's page; any other has a page of its own.
-async fn refused(
+pub(super) async fn refused(
     context: &Context,
-    visitor: Visitor,
+    posted: Posted,
     id: RunId,
     headers: &HeaderMap,
     problem: Problem,
 ) -> Result<Response, Problem> {
-    if !matches!(problem.code(), Code::WrongState | Code::MailInDoubt) {
+    if !matches!(problem.code(), Code::WrongState | Code::MailInDoubt | Code::JobNotLoaded | Code::TooManyTrials) {
         return Err(problem);
     }
     let Some(record) = context.handle.query().run(id).await? else { return Err(problem) };
+    posted.audited.is_refused(problem.code());
     let told = format!("Not done: {}.", problem.detail());
-    render(context, visitor, record, headers, (problem.status(), Some(told))).await
+    render(context, posted.visitor, record, headers, (problem.status(), Some(told))).await
 }

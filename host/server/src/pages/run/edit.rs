@@ -67,8 +67,12 @@ pub(super) async fn rerun(
         Err(problem) => Err(problem),
     };
     match repeated {
-        Ok(accepted) => Ok(actions::done(accepted.head.id, if accepted.replayed { "first" } else { "rerun" })),
+        Ok(accepted) => {
+            posted.audited.tells(accepted.head.id);
+            Ok(actions::done(accepted.head.id, if accepted.replayed { "first" } else { "rerun" }))
+        }
         Err(problem) if is_about_the_payload(&problem) => {
+            posted.audited.is_refused(problem.code());
             let text = typed.unwrap_or_else(|| record.run.payload.to_string());
             form(&context, posted.visitor, (id, record.run.head.job), text, Some(problem)).await
         }

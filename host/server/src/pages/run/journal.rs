@@ -116,6 +116,7 @@ impl Row {
             EntryKind::Requeued { scheduled_at, max_attempts } => {
                 row("requeued", format!("due {scheduled_at}, {max_attempts} attempts"))
             }
+            EntryKind::MadeDue { instead_of } => row("made-due", format!("at once, instead of {instead_of}")),
         }
     }
 }

@@ -4,7 +4,10 @@
 mod actions;
 mod edit;
 mod journal;
+mod relatives;
 mod sentence;
+mod trial;
+mod versions;
 mod waterfall;
 
 pub(super) use actions::cancel_reason;
@@ -19,16 +22,19 @@ use axum::response::Response;
 use jobmill_core::journal::{LogLevel, LogLine};
 use jobmill_core::mail::DoubtfulMail;
 use jobmill_core::time::format_duration;
-use jobmill_core::{AttemptError, Entry, EntryKind, Run, RunId, RunState, Timestamp, limits};
+use jobmill_core::{AttemptError, Entry, EntryKind, JobId, Run, RunHead, RunId, RunState, Timestamp, limits};
 use jobmill_engine::{Handle, WaitingFor};
-use jobmill_store::{MailFilter, MailSummary, RunRecord};
+use jobmill_store::{AuditFilter, MailFilter, MailSummary, RunRecord};
 
+use self::relatives::{Relatives, relatives};
 use self::sentence::sentence;
+use self::versions::{Replacement, replacements};
 use self::waterfall::{Look, WIDTH, Waterfall, mail_class, waterfall};
 use crate::Context;
 use crate::action::Action;
 use crate::error::Problem;
 use crate::pages::frame::{Frame, Section, page_with};
+use crate::pages::links::link;
 use crate::pages::runs::path_of_tag;
 use crate::pages::visitor::Visitor;
 use crate::pages::words::{Moment, icon, shell_quoted};
@@ -50,6 +56,8 @@ pub(super) fn routes() -> Routes {
         .does(Action::RunsRerun)
         .post("/runs/{id}/retry", Rule::OPERATE, actions::retry)
         .does(Action::RunsRetry)
+        .post("/runs/{id}/trial", Rule::OPERATE, trial::show)
+        .does(Action::RunsTrial)
         .post("/runs/{id}/cancel", Rule::OPERATE, actions::cancel)
         .does(Action::RunsCancel)
 }
@@ -63,12 +71,17 @@ struct RunPage {
     sentence: String,
     times: Vec<(&'static str, Moment)>,
     waterfall: Waterfall,
+    /// Where one version of the job took the place of another.
+    replacements: Vec<Replacement>,
     /// The newest first: attempt, when, what.
     errors: Vec<(u32, Moment, AttemptError)>,
     log: Log,
     /// With the class of its status.
     mails: Vec<(MailSummary, &'static str, Moment)>,
     doubtful: Vec<DoubtfulMail>,
+    relatives: Relatives,
+    /// To what operators did to it, for whoever may see that and where there is any.
+    audited: Option<String>,
     curl: String,
     command: String,
 }
@@ -154,9 +167,12 @@ async fn render(
         state: run.head.state_at(now),
         times: times(&run, waiting.as_ref(), now),
         waterfall: waterfall(&run.head, &journal, now),
+        replacements: replaced(handle, &run).await?,
         errors: errors(&run, now),
         mails: mails(handle, run.head.id, now).await?,
         doubtful: doubtful(handle, &run).await?,
+        relatives: relatives(handle, &run.head, now).await?,
+        audited: audited(handle, &frame.visitor, run.head.id).await?,
         curl: curl(&run, host, frame.visitor.name.is_some()),
         command: command(&run),
         log: log(journal),
@@ -164,6 +180,25 @@ async fn render(
         run,
     };
     page_with(status, &page)
+}
+
+/// Where one version of the job took the place of another.
+async fn replaced(handle: &Handle, run: &Run) -> Result<Vec<Replacement>, Problem> {
+    let is_one = run.attempts.windows(2).all(|pair| pair[0].version == pair[1].version);
+    if is_one {
+        return Ok(Vec::new());
+    }
+    Ok(replacements(&run.attempts, &handle.query().versions(&run.head.job).await?))
+}
+
+/// Where it is told what operators did to a run, if they did anything.
+async fn audited(handle: &Handle, visitor: &Visitor, run: RunId) -> Result<Option<String>, Problem> {
+    if !visitor.may_operate {
+        return Ok(None);
+    }
+    let filter = AuditFilter { target: Some(run.to_string()), ..AuditFilter::default() };
+    let page = handle.query().audit(&filter, None, 1).await?;
+    Ok((!page.items.is_empty()).then(|| link("/audit", &[("target", filter.target)])))
 }
 
 /// What it did and will do when, as far as that is known.
@@ -253,9 +288,24 @@ fn command(run: &Run) -> String {
     format!("jobmill run {} --payload {}", run.head.job, shell_quoted(payload))
 }
 
+/// The group of dead letters that a run belongs to: the name of its error, and the job.
+fn group_of(head: &RunHead) -> Option<(String, &JobId)> {
+    let error = head.error.as_ref().filter(|_| head.state == RunState::Dead)?;
+    Some((format!("{:016x}", error.fingerprint), &head.job))
+}
+
 impl RunPage {
+    /// Whether it is offered for a trial: one that goes on by itself shows soon enough.
+    fn can_try(&self) -> bool {
+        self.state.is_final()
+    }
+
     fn can_retry(&self) -> bool {
-        matches!(self.state, RunState::Dead | RunState::Cancelled)
+        self.waits_for_its_time() || matches!(self.state, RunState::Dead | RunState::Cancelled)
+    }
+
+    fn waits_for_its_time(&self) -> bool {
+        matches!(self.state, RunState::Scheduled | RunState::Retryable)
     }
 
     fn can_cancel(&self) -> bool {
@@ -268,8 +318,7 @@ impl RunPage {
 
     /// The way to the dead letters with the same error.
     fn dead_group(&self) -> Option<String> {
-        let error = self.run.head.error.as_ref().filter(|_| self.state == RunState::Dead)?;
-        Some(format!("/dead/{:016x}?job={}", error.fingerprint, self.run.head.job))
+        group_of(&self.run.head).map(|(fingerprint, job)| format!("/dead/{fingerprint}?job={job}"))
     }
 
     /// Each tag with the way to all runs that carry it.

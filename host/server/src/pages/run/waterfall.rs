@@ -152,6 +152,10 @@ impl Builder {
                 self.mark("put back".to_owned(), "available", "its attempts start anew".to_owned(), at);
                 self.waits_since = at;
             }
+            EntryKind::MadeDue { instead_of } => {
+                let told = format!("at once, instead of in {}", span(instead_of.since(at)));
+                self.mark("made due".to_owned(), "available", told, at);
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use jobmill_store::{BulkOutcome, RunFilter};
 
 use super::filters::Filters;
 use crate::Context;
+use crate::audit::runs_named;
 use crate::error::{Code, Problem};
 use crate::pages::form::Posted;
 use crate::pages::frame::{Frame, Section, page};
@@ -49,7 +50,11 @@ pub(super) async fn cancel(State(context): State<Context>, posted: Posted) -> Re
         return confirm(&context, posted, filters, all, outcome).await;
     }
     let reason = posted.text("reason").map_or_else(|| cancel_reason(&posted.visitor), str::to_owned);
+    posted.audited.tells(runs_named(&filter));
+    posted.text("reason").into_iter().for_each(|reason| posted.audited.tells(reason));
+    posted.audited.begin().await;
     let outcome = handle.cancel_many(filter, reason, false).await?;
+    posted.audited.tells_counts(&outcome);
     Ok(report(&filters, outcome.changed.len(), outcome.skipped.len()))
 }
 
@@ -57,6 +62,10 @@ fn named_by(filters: &Filters) -> Result<RunFilter, Problem> {
     if filters.is_empty() {
         let detail = "without a filter every run would be cancelled; name a job, for instance";
         return Err(Problem::new(Code::EmptyFilter, detail));
+    }
+    if filters.is_looked_for() {
+        let detail = "runs are looked for by queue and payload one by one; select those that are meant";
+        return Err(Problem::new(Code::InvalidParameter, detail));
     }
     Ok(filters.filter.clone())
 }

@@ -5,27 +5,40 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use jobmill_core::time::parse_duration;
-use jobmill_core::{RunState, Timestamp};
+use jobmill_core::{Run, RunState, Timestamp};
 use jobmill_store::RunFilter;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::search::{self, Search, Term};
 use crate::error::{Code, Problem};
 
-/// The names of the filters in addresses and forms.
-pub(super) const NAMES: [&str; 6] = ["state", "job", "event", "tag", "error", "since"];
+/// The names of the filters in addresses and forms. What `q`, the search, says goes before the others.
+pub(super) const NAMES: [&str; 10] =
+    ["q", "state", "job", "queue", "event", "tag", "error", "since", "rerun_of", "payload"];
 
 /// Which runs the list shows.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Filters {
     /// What the store is asked for.
     pub(super) filter: RunFilter,
     /// `since` as it was written: a time, or a span such as `1h` back from now.
     pub(super) since: String,
+    /// The queue, which the store does not list runs by.
+    queue: Option<String>,
+    /// Members of the payload, of which the store knows nothing.
+    payload: Vec<Term>,
 }
 
 impl Filters {
     /// Those that were given, by name.
     pub(super) fn read<'a>(given: impl Fn(&str) -> Option<&'a str>, now: Timestamp) -> Result<Self, Problem> {
+        let refused = |name: &'static str| {
+            move |reason: String| Problem::new(Code::InvalidParameter, format!("{name}: {reason}"))
+        };
+        let search = given("q").map_or_else(|| Ok(Search::default()), Search::read).map_err(refused("q"))?;
+        let payload =
+            given("payload").map_or_else(|| Ok(Search::default()), Search::read).map_err(refused("payload"))?;
+        let given = |name: &str| search.get(name).or_else(|| given(name));
         let owned = |name: &str| given(name).map(str::to_owned);
         let filter = RunFilter {
             state: value("state", given("state"))?,
@@ -34,20 +47,35 @@ impl Filters {
             tag: owned("tag"),
             error: owned("error"),
             since: given("since").map(|text| since(text, now)).transpose()?,
-            ids: None,
+            rerun_of: value("rerun_of", given("rerun_of"))?,
+            ..RunFilter::default()
         };
-        Ok(Self { filter, since: owned("since").unwrap_or_default() })
+        let mut terms = payload.payload;
+        terms.extend(search.payload.iter().cloned());
+        Ok(Self { filter, since: owned("since").unwrap_or_default(), queue: owned("queue"), payload: terms })
     }
 
     /// Whether every run is shown.
     pub(super) fn is_empty(&self) -> bool {
-        self.filter == RunFilter::default()
+        self.filter == RunFilter::default() && !self.is_looked_for()
     }
 
-    /// Whether they look at anything but job and state, by which alone the store counts.
-    pub(super) fn is_counted(&self) -> bool {
-        let RunFilter { event, tag, error, since, .. } = &self.filter;
-        event.is_none() && tag.is_none() && error.is_none() && since.is_none()
+    /// Whether runs have to be looked at one by one, as the store can't say which they are.
+    pub(super) fn is_looked_for(&self) -> bool {
+        self.queue.is_some() || !self.payload.is_empty()
+    }
+
+    /// Whether a run is one of those that are looked for.
+    pub(super) fn finds(&self, run: &Run) -> bool {
+        self.queue.as_ref().is_none_or(|queue| *queue == *run.head.queue)
+            && self.payload.iter().all(|term| term.holds(&run.payload))
+    }
+
+    /// All but the state as the text of a search.
+    pub(super) fn text(&self) -> String {
+        let pairs = self.pairs_in(None);
+        let members = pairs.iter().filter(|(name, _)| *name != "payload");
+        search::written(members.map(|(name, value)| (*name, value.as_str())), &self.payload)
     }
 
     /// Names and values, with another state.
@@ -56,10 +84,13 @@ impl Filters {
         let pairs = [
             ("state", state.map(|state| state.to_string())),
             ("job", filter.job.as_ref().map(ToString::to_string)),
+            ("queue", self.queue.clone()),
             ("event", filter.event.clone()),
             ("tag", filter.tag.clone()),
             ("error", filter.error.clone()),
             ("since", Some(self.since.clone()).filter(|text| !text.is_empty())),
+            ("rerun_of", filter.rerun_of.map(|first| first.to_string())),
+            ("payload", Some(search::written(std::iter::empty(), &self.payload)).filter(|text| !text.is_empty())),
         ];
         pairs.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))).collect()
     }
@@ -130,6 +161,26 @@ mod tests {
         assert_eq!(filters.path(&[]), "/runs?state=dead&tag=a%26b%3D%22%3Cc%3E");
         assert_eq!(filters.path_in(None), "/runs?tag=a%26b%3D%22%3Cc%3E");
         assert_eq!(read(&[]).expect("none").path(&[]), "/runs");
+    }
+
+    #[test]
+    fn a_search_says_the_same_as_the_addresses_that_are_made_of_it() {
+        let filters = read(&[("q", "job:welcome-email queue:mail payload.a.b:\"x y\" timed out"), ("state", "dead")]);
+        let filters = filters.expect("they fit");
+        assert_eq!(
+            filters.path(&[]),
+            "/runs?state=dead&job=welcome%2Demail&queue=mail&error=timed%20out&payload=payload%2Ea%2Eb%3A%22x%20y%22"
+        );
+        let text = "job:welcome-email queue:mail error:\"timed out\" payload.a.b:\"x y\"";
+        assert_eq!(filters.text(), text);
+        let again = read(&[
+            ("state", "dead"),
+            ("payload", "payload.a.b:\"x y\""),
+            ("q", "job:welcome-email queue:mail timed out"),
+        ]);
+        assert_eq!(again.expect("they fit"), filters);
+        assert!(read(&[("q", "job:a")]).expect("fits").pairs() == [("job", "a".to_owned())]);
+        assert!(read(&[("q", "colour:red")]).is_err() && !filters.is_empty() && filters.is_looked_for());
     }
 
     #[test]

@@ -70,6 +70,7 @@ pub(super) fn limits_told() -> Vec<Bound> {
         bound("body of a request", size(limits::REQUEST_BYTES)),
         bound("events of a request", limits::EVENTS_PER_REQUEST.to_string()),
         bound("items of a page", limits::PAGE_ITEMS.to_string()),
+        bound("entries of the audit list", limits::AUDIT_ENTRIES.to_string()),
         bound("runs of a bulk action", limits::BULK_RUNS.to_string()),
         bound("id of a webhook delivery is remembered", span(limits::DELIVERY_WINDOW)),
         bound("left free on the disk", bytes(limits::DISK_RESERVE_BYTES)),
@@ -79,13 +80,14 @@ pub(super) fn limits_told() -> Vec<Bound> {
 /// How long what has ended is kept.
 pub(super) fn retention_told(retention: Retention) -> Vec<Bound> {
     let kept = |what, age: Option<Duration>| bound(what, age.map_or_else(|| "for ever".to_owned(), span));
-    let Retention { completed, cancelled, dead, mail, deliveries } = retention;
+    let Retention { completed, cancelled, dead, mail, deliveries, audit } = retention;
     vec![
         kept("completed runs, and events that started none", completed),
         kept("cancelled runs", cancelled),
         kept("dead runs", dead),
         kept("the e-mail log", mail),
         kept("webhook deliveries", deliveries),
+        kept("the audit list", audit),
     ]
 }
 

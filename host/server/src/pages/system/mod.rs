@@ -1,7 +1,9 @@
-//! The server itself: its version and age, what it works with, its limits and retention, its alarms, its tokens.
+//! The server itself: its version and age, what it works with, its limits and retention, its alarms, who is
+//! told of dead runs, its tokens.
 //! Nothing here changes but tokens, in `tokens`.
 
 mod bounds;
+mod on_duty;
 mod tokens;
 
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use jobmill_core::RunState;
 use jobmill_core::time::format_duration;
 
 use self::bounds::{Bound, limits_told, retention_told};
+use self::on_duty::Duty;
 use self::tokens::{TokenRow, Typed};
 use crate::Context;
 use crate::action::Action;
@@ -24,7 +27,7 @@ use crate::pages::visitor::Visitor;
 use crate::pages::words::Moment;
 use crate::query::Parameters;
 use crate::routes::{Routes, Rule};
-use crate::settings::Alarm;
+use crate::settings::{Alarm, MailRoute};
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -49,7 +52,9 @@ struct SystemPage {
     /// Where the store lies, if it lies in a directory.
     data: Option<String>,
     store_size: Option<String>,
+    mail: MailRoute,
     alarms: Vec<(Alarm, Moment)>,
+    duty: Duty,
     limits: Vec<Bound>,
     retention: Vec<Bound>,
     /// None for whoever may not see them.
@@ -96,7 +101,9 @@ async fn page(
             waiting_limit: handle.waiting_limit(),
             data: place.map(|place| place.directory.display().to_string()),
             store_size: store_size.map(bounds::bytes),
+            mail: context.settings.mail_route.clone(),
             alarms: alarms.map(|(since, alarm)| (alarm, since)).collect(),
+            duty: Duty::now(context, now).await?,
             limits: limits_told(),
             retention: retention_told(handle.retention()),
             tokens,

@@ -149,7 +149,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let was_open = !context.keyring.is_closed().await?;
     let made = match wanted(&posted) {
-        Ok(body) => make_token(&context, body).await,
+        Ok(body) => make_token(&context, &posted.audited, body).await,
         Err(problem) => Err(problem),
     };
     match made {
@@ -159,6 +159,7 @@ pub(super) async fn create(
             frame::page_with(StatusCode::CREATED, &SecretPage { frame, token, secret, is_first: was_open })
         }
         Err(problem) if problem.status().is_client_error() => {
+            posted.audited.is_refused(problem.code());
             let typed = Typed::of(&posted, problem.detail().to_owned());
             page(&context, posted.visitor, problem.status(), None, typed).await
         }
