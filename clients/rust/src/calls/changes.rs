@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::client::Client;
 use crate::error::Error;
 
-/// The longest line that is read: the server tells at most 250 runs in one.
+/// The longest line that is read: far above what the server tells in one.
 const LINE_BYTES: u64 = 1024 * 1024;
 
 /// Something that the server tells.
