@@ -11,4 +11,6 @@ mod crash;
 mod docs;
 mod e2e;
 mod reload;
+mod rollback;
+mod sandbox;
 mod support;

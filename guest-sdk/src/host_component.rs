@@ -8,6 +8,8 @@ use crate::{
 };
 use core::time::Duration;
 
+pub(crate) use crate::wasi::{send_request, setting};
+
 pub(crate) fn fetch_order(id: &str) -> Result<Order, OrderError> {
     orders::fetch_order(id).map(Into::into).map_err(|error| order_error(id, error))
 }

@@ -1,6 +1,7 @@
 //! The host's functions where there is no host: they go to the test host of the thread.
 //! It keeps no state of its own: `testing` does.
 
+use crate::http::{HttpError, Request, Response};
 use crate::testing::current;
 use crate::{EmailError, Level, Message, Order, OrderError, OrderPatch, Receipt, StepError};
 
@@ -26,4 +27,12 @@ pub(crate) fn complete_step(name: &str, value: &str) -> Result<(), StepError> {
 
 pub(crate) fn log(level: Level, message: String, fields: Vec<(String, String)>) {
     current("a log macro", |world| world.log(level, message, fields));
+}
+
+pub(crate) fn send_request(request: &Request) -> Result<Response, HttpError> {
+    current("an HTTP request", |world| world.send_request(request))
+}
+
+pub(crate) fn setting(name: &str) -> Option<String> {
+    current("config::get", |world| world.settings.get(name).cloned())
 }

@@ -30,12 +30,14 @@ extern crate self as jobmill_sdk;
 mod address;
 #[cfg(target_family = "wasm")]
 mod component;
+pub mod config;
 mod context;
 mod descriptor;
 mod failure;
 #[cfg_attr(target_family = "wasm", path = "host_component.rs")]
 #[cfg_attr(not(target_family = "wasm"), path = "host_native.rs")]
 mod host;
+pub mod http;
 mod job;
 mod log;
 mod mail;
@@ -46,6 +48,8 @@ mod step;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 mod time;
+#[cfg(target_family = "wasm")]
+mod wasi;
 
 pub use address::{Email, InvalidEmail, Mailbox};
 pub use context::Context;

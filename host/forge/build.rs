@@ -2,7 +2,7 @@
 //! It generates nothing.
 
 fn main() {
-    for directory in ["../../guest-sdk/src", "../../guest-sdk/macros/src", "../../wit"] {
+    for directory in ["../../guest-sdk/src", "../../guest-sdk/macros/src", "../../guest-sdk/wit", "../../wit"] {
         println!("cargo::rerun-if-changed={directory}");
     }
 }

@@ -5,7 +5,7 @@ use utoipa_config::Config;
 
 /// The types of core that requests and answers have. The shape of each is `shapes::…Shape`.
 const DESCRIBED: [&str; 39] = [
-    "Attempt",
+    "Allowed",
     "AttemptError",
     "AttemptOutcome",
     "AuditId",

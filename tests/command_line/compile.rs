@@ -18,39 +18,53 @@ const JOB: &str = "welcome-email";
 /// `jobmill compile` with these bytes on its standard input.
 fn compile(directory: &Path, component: &[u8]) -> Output {
     let mut command = jobmill(directory);
-    command.args(["compile", "--cache", "cache"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.arg("compile").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("it starts");
     child.stdin.take().expect("a pipe").write_all(component).expect("written");
     child.wait_with_output().expect("it ends")
 }
 
-/// Files of compiled code in this cache; what else lies there has a suffix.
-fn code_files(directory: &Path) -> usize {
-    let entries = fs::read_dir(directory).into_iter().flatten().map(|entry| entry.expect("readable").path());
-    let count = |path: PathBuf| if path.is_dir() { code_files(&path) } else { usize::from(path.extension().is_none()) };
-    entries.map(count).sum()
+/// Files of compiled code in this cache.
+fn code_files(cache: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(cache).into_iter().flatten().map(|entry| entry.expect("readable").path());
+    entries.filter(|path| path.extension().is_some_and(|extension| extension == "code")).collect()
 }
 
 #[test]
-fn the_hidden_command_fills_a_cache_and_refuses_what_is_no_component() {
+fn the_hidden_command_answers_code_and_refuses_what_is_no_component() {
     let directory = tempfile::tempdir().expect("a directory");
     let refused = compile(directory.path(), b"garbage");
     assert_refused(&refused, 1, &["magic header"]);
     assert_eq!((text(&refused.stdout).as_str(), text(&refused.stderr).lines().count()), ("", 1));
     let compiled = compile(directory.path(), &component::bytes(JOB));
-    assert_eq!((compiled.status.code(), compiled.stdout.len(), compiled.stderr.len()), (Some(0), 0, 0), "{compiled:?}");
-    assert_eq!(code_files(&directory.path().join("cache")), 1);
+    assert_eq!((compiled.status.code(), compiled.stderr.len()), (Some(0), 0), "{}", text(&compiled.stderr));
+    assert!(compiled.stdout.starts_with(b"\x7fELF"), "what wasmtime compiles is an object file");
+    assert_eq!(fs::read_dir(directory.path()).expect("there").count(), 0, "it writes no files");
     assert!(!text(&run_in(directory.path(), &["--help"]).stdout).contains("compile "));
 }
 
 #[test]
-fn the_server_finds_in_the_cache_what_its_child_compiled() {
-    let server = Server::dev();
-    for job in component::JOBS {
-        server.until_job(job, |job| job["status"] == "loaded");
-    }
-    assert_eq!(code_files(&server.data().join("cache")), component::JOBS.len());
+fn code_is_kept_for_the_next_start_and_a_changed_file_of_it_is_not_taken() {
+    let mut server = Server::dev();
+    let loaded = |server: &Server| {
+        for job in component::JOBS {
+            server.until_job(job, |job| job["status"] == "loaded");
+        }
+    };
+    loaded(&server);
+    let cache = server.data().join("cache");
+    let files = code_files(&cache);
+    assert_eq!(files.len(), component::JOBS.len());
     assert!(!server.log().contains("engine's own process"), "{}", server.log());
+    let whole = fs::read(&files[0]).expect("readable");
+    let mut changed = whole.clone();
+    changed[whole.len() / 2] ^= 1;
+    server.kill();
+    fs::write(&files[0], &changed).expect("written");
+    server.restart();
+    loaded(&server);
+    assert!(server.log().contains("a file of the cache of compiled code is not taken"), "{}", server.log());
+    assert_eq!(fs::read(&files[0]).expect("compiled anew"), whole);
 }
 
 /// A child of this process, if it has one.

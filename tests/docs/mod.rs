@@ -55,7 +55,7 @@ fn every_command_of_the_readme_exists() {
 #[test]
 fn every_configuration_of_the_readme_is_accepted() {
     let configurations = blocks("toml");
-    assert_eq!(configurations.len(), 2);
+    assert_eq!(configurations.len(), 3);
     let shown = configurations.iter().map(|configuration| {
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::write(directory.path().join("jobmill.toml"), configuration).expect("written");

@@ -1,5 +1,6 @@
 //! From HTTP to a delivered mail: the jobs, their retries, their effects.
 
+mod allow;
 mod browser;
 mod dead_letters;
 mod doors;

@@ -1,7 +1,13 @@
 //! What the tests share: the binary as a child process, an HTTP client, a mail server, components.
 //! It asserts nothing about the product.
 
+#[expect(dead_code, reason = "the tests of the runtime use more of it")]
+#[path = "../../host/runtime/tests/runtime/ask.rs"]
+pub(crate) mod ask;
 pub(crate) mod component;
+#[expect(dead_code, reason = "the tests of the runtime use more of it")]
+#[path = "../../host/runtime/tests/runtime/guest.rs"]
+pub(crate) mod guest;
 pub(crate) mod node;
 #[expect(dead_code, reason = "the tests of the host's crates use more of it")]
 pub(crate) mod postgres;

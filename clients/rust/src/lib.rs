@@ -56,8 +56,9 @@ pub use requests::{
     RunSelection, WelcomeEmail,
 };
 pub use shapes::{
-    Attachment, Attempt, AttemptError, AuditEntry, Breaker, BulkReport, Cleared, CreatedToken, DeadGroup, Delivery,
-    DoneBefore, DoubtfulMail, Entry, Event, FaultsSet, Forgotten, Job, JobVersion, LogLine, Mail, Operator, Order,
-    Pause, Pruned, Publication, Published, Queue, Run, RunLog, Schedule, Setting, Skipped, Stats, StoreCheck,
-    Suppression, Token, Trial, TrialEffect, TrialMail, TrialStep, Trigger, VersionChange, WaitingFor,
+    Attachment, Attempt, AttemptError, AttemptUsage, AuditEntry, Breaker, BulkReport, Capability, Cleared,
+    CreatedToken, DeadGroup, Delivery, DoneBefore, DoubtfulMail, Entry, Event, FaultsSet, Forgotten, HostCall, Job,
+    JobVersion, LogLine, Mail, Operator, Order, Pause, Pin, Pruned, Publication, Published, Queue, Run, RunLog,
+    Schedule, Setting, Skipped, Spread, Stats, StoreCheck, Suppression, Token, Trial, TrialEffect, TrialMail,
+    TrialStep, Trigger, VersionChange, VersionUsage, WaitingFor, Worse,
 };

@@ -9,6 +9,8 @@ export type {
   AnyEvents,
   Attempt,
   AttemptError,
+  AttemptUsage,
+  HostCall,
   OutgoingEvent,
   PurchaseConfirmation,
   RefundNotification,

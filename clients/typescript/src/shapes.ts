@@ -31,6 +31,31 @@ export interface AttemptError {
   trace?: string | null;
 }
 
+/** A host call that reached beyond the sandbox of its attempt. */
+export interface HostCall {
+  /** Such as `send-email`, `fetch-order` or `GET api.example.com`. */
+  name: string;
+  /** Milliseconds from the first instruction of the attempt. */
+  at_ms: number;
+  took_ms: number;
+  /** Whether it was refused or failed, or had not ended when the attempt did. */
+  failed: boolean;
+}
+
+/** What an attempt used. */
+export interface AttemptUsage {
+  /** Milliseconds from its first instruction to its last, waiting included. */
+  wall_ms: number;
+  /** Milliseconds of processor time. */
+  cpu_ms: number;
+  /** Bytes of linear memory, at most. */
+  memory_bytes: number;
+  /** Host calls, all of them. */
+  host_calls: number;
+  /** Those that reach beyond the sandbox, the first 50, in order. */
+  calls: HostCall[];
+}
+
 /** One try of a run. Times are RFC 3339. */
 export interface Attempt {
   number: number;
@@ -40,6 +65,8 @@ export interface Attempt {
   outcome: string | null;
   error: AttemptError | null;
   next_at: string | null;
+  /** Null while it runs, of one that nobody saw end, and absent where the server is older than this. */
+  usage?: AttemptUsage | null;
 }
 
 /** A run as the server shows it. Times are RFC 3339. */

@@ -24,6 +24,7 @@
 
 mod world;
 
+use crate::http::{HttpError, Request, Response};
 use crate::{
     Context, Descriptor, EmailError, Failure, Job, Level, Message, Money, Order, OrderError, OrderItem, OrderStatus,
     Timestamp,
@@ -80,6 +81,19 @@ impl TestHost {
         self
     }
 
+    /// The same host with this setting for the job.
+    #[must_use]
+    pub fn with_setting(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.world.borrow_mut().settings.insert(name.into(), value.into());
+        self
+    }
+
+    /// Answer the next HTTP request that is sent. Called repeatedly, as many are answered, in this order; others are denied.
+    pub fn answer_next_request(&self, answer: Result<Response, HttpError>) -> &Self {
+        self.world.borrow_mut().scripted.push_back(answer);
+        self
+    }
+
     /// Make the next mail that would be sent fail. Called repeatedly, as many fail, in this order.
     pub fn fail_next_email(&self, error: EmailError) -> &Self {
         self.world.borrow_mut().email_faults.push_back(error);
@@ -125,6 +139,11 @@ impl TestHost {
     /// The mails that were sent, in order.
     pub fn mails(&self) -> Vec<Message> {
         self.world.borrow().mails.clone()
+    }
+
+    /// The HTTP requests that were sent, in order.
+    pub fn requests(&self) -> Vec<Request> {
+        self.world.borrow().requests.clone()
     }
 
     /// The order as it is now.

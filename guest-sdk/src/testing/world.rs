@@ -2,6 +2,7 @@
 //! It is not the engine's implementation, only its promises: done once for a run, refused changes refused.
 
 use super::LogLine;
+use crate::http::{HttpError, Request, Response};
 use crate::{
     Delivery, EmailError, Level, Message, Order, OrderError, OrderPatch, OrderStatus, Receipt, StepError, Timestamp,
 };
@@ -21,6 +22,12 @@ pub(crate) struct World {
     sent_in_attempt: BTreeMap<(String, String), u32>,
     steps_done: BTreeMap<String, String>,
     begun_in_attempt: BTreeSet<String>,
+    /// Answers to requests that change something, by the request and its occurrence within an attempt.
+    answers: Vec<(Request, usize, Response)>,
+    changed_in_attempt: Vec<Request>,
+    pub(crate) settings: BTreeMap<String, String>,
+    pub(super) requests: Vec<Request>,
+    pub(super) scripted: VecDeque<Result<Response, HttpError>>,
     pub(super) mails: Vec<Message>,
     pub(super) logs: Vec<LogLine>,
     pub(super) email_faults: VecDeque<EmailError>,
@@ -34,6 +41,7 @@ impl World {
         self.attempt += 1;
         self.sent_in_attempt.clear();
         self.begun_in_attempt.clear();
+        self.changed_in_attempt.clear();
         self.attempt
     }
 
@@ -83,6 +91,27 @@ impl World {
         Ok(receipt)
     }
 
+    pub(crate) fn send_request(&mut self, request: &Request) -> Result<Response, HttpError> {
+        let occurrence = self.changed_in_attempt.iter().filter(|earlier| names_the_same(earlier, request)).count();
+        let answered =
+            self.answers.iter().find(|(earlier, at, _)| *at == occurrence && names_the_same(earlier, request));
+        let answer = match answered {
+            Some((_, _, answer)) if !request.is_read() => answer.clone(),
+            _ => {
+                self.requests.push(request.clone());
+                let unscripted = || {
+                    Err(HttpError::Denied(format!("{} is not allowed: the test host has no answer to it", request.url)))
+                };
+                self.scripted.pop_front().unwrap_or_else(unscripted)?
+            }
+        };
+        if !request.is_read() && answer.status < 400 {
+            self.answers.push((request.clone(), occurrence, answer.clone()));
+            self.changed_in_attempt.push(request.clone());
+        }
+        Ok(answer)
+    }
+
     pub(crate) fn begin_step(&mut self, name: &str) -> Result<Option<String>, StepError> {
         if !self.begun_in_attempt.insert(name.to_owned()) {
             return Err(StepError::AlreadyBegun(name.to_owned()));
@@ -101,6 +130,11 @@ impl World {
     pub(crate) fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) {
         self.logs.push(LogLine { level, message, fields });
     }
+}
+
+/// Headers are no part of what a request is known by.
+fn names_the_same(one: &Request, other: &Request) -> bool {
+    (&one.method, &one.url, &one.body) == (&other.method, &other.url, &other.body)
 }
 
 fn apply(order: &mut Order, patch: &OrderPatch) -> Result<(), OrderError> {

@@ -6,6 +6,7 @@ mod http_client;
 pub mod mail;
 pub mod notify;
 pub mod orders;
+pub mod outgoing;
 pub mod secret;
 
 pub use faults::{FaultKind, Faults};
@@ -18,4 +19,5 @@ pub use orders::{
     Amounts, Asked, EmailLog, EmailLogColumns, EmailLogError, HttpOrders, ItemColumns, OrderColumns, OrderFields,
     OrderSettingsError, Orders, PostgresOrders, PostgresSettings, RefusedMail,
 };
+pub use outgoing::{Outgoing, OutgoingError, Resolve, SystemResolver};
 pub use secret::Secret;

@@ -78,7 +78,7 @@ pub(crate) enum Command {
     Build(commands::build::Build),
     /// Check a component: what it is, what it imports, what would change
     Check(commands::check::Check),
-    /// Compile the component on the standard input into a cache, within bounds
+    /// Compile the component on the standard input to native code on the standard output, within bounds
     #[command(hide = true)]
     Compile(commands::compile::Compile),
     /// Enqueue a run of a job

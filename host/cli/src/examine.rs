@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use jobmill_backends::{Faults, MailMode, MailSettings, Mailer, Orders};
+use jobmill_backends::{Faults, MailMode, MailSettings, Mailer, Orders, Outgoing, SystemResolver};
+use jobmill_core::job::{Overrides, SandboxLimits};
 use jobmill_core::mail::Mailbox;
-use jobmill_core::{Job, JobId, JobOverrides, Version, limits};
+use jobmill_core::{Job, Version, limits};
 use jobmill_engine::timetable::crons_of;
 use jobmill_engine::{Loader as _, PayloadSchema};
 use jobmill_runtime::{Compiler, InDoubt, Runtime, RuntimeSettings};
@@ -32,12 +33,12 @@ pub(crate) struct Examined {
 pub(crate) struct Examiner {
     tasks: tokio::runtime::Runtime,
     runtime: Runtime,
-    overrides: BTreeMap<JobId, JobOverrides>,
+    overrides: Overrides,
 }
 
 impl Examiner {
     /// An examiner that lays these overrides over what components say.
-    pub(crate) fn new(overrides: BTreeMap<JobId, JobOverrides>) -> Result<Self, Failure> {
+    pub(crate) fn new(overrides: Overrides) -> Result<Self, Failure> {
         let failed =
             |error: &dyn std::fmt::Display| Failure::new("runtime", format!("nothing can be examined: {error}"));
         let tasks = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| failed(&error))?;
@@ -48,11 +49,14 @@ impl Examiner {
         let store = Arc::new(LogStore::open(MemoryLog::new()).map_err(|error| failed(&error))?);
         let settings = RuntimeSettings {
             concurrency: 1,
-            cache_directory: None,
+            largest: SandboxLimits::default(),
+            cache: None,
             compiler: Compiler::Here,
             mailer: Arc::new(mailer),
             orders: Arc::new(Orders::embedded(store, Arc::new(Faults::default()))),
             in_doubt: InDoubt::Park,
+            outgoing: Outgoing::new(Arc::new(SystemResolver)).map_err(|error| failed(&error))?,
+            secrets: BTreeMap::new(),
         };
         let runtime = {
             let _guard = tasks.enter();
@@ -79,10 +83,8 @@ impl Examiner {
         let component = std::fs::read(path).map_err(unreadable)?;
         let version = Version::of(&component);
         let loaded = self.tasks.block_on(self.runtime.load(component)).map_err(|error| invalid(error.to_string()))?;
-        let none = JobOverrides::default();
-        let overrides = loaded.descriptor.id.parse().ok().and_then(|id: JobId| self.overrides.get(&id));
-        let job =
-            Job::new(loaded.descriptor, overrides.unwrap_or(&none)).map_err(|error| invalid(error.to_string()))?;
+        let overrides = self.overrides.of(&loaded.descriptor.id);
+        let job = Job::new(loaded.descriptor, &overrides).map_err(|error| invalid(error.to_string()))?;
         let schema = job.payload_schema.as_ref().map(PayloadSchema::compile).transpose().map_err(invalid)?;
         crons_of(&job, schema.as_ref()).map_err(invalid)?;
         Ok(Examined { job, version, imports: loaded.imports, size })

@@ -1,12 +1,12 @@
 //! The only place that reads the machine's clocks and randomness; everything else is handed a `Clock` and an `Entropy`.
 //! It decides nothing with them.
 
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jobmill_core::time::Sleep;
 use jobmill_core::{Clock, Entropy, Timestamp};
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// The machine's wall clock.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,6 +39,15 @@ impl Clock for SystemClock {
     fn sleep(&self, span: Duration) -> Sleep {
         Box::pin(tokio::time::sleep(span))
     }
+
+    fn elapsed(&self) -> Duration {
+        static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+        FIRST.elapsed()
+    }
+
+    fn thread_cpu(&self) -> Duration {
+        span(clock_gettime(ClockId::ThreadCPUTime))
+    }
 }
 
 /// The machine's randomness, drawn in blocks so that an id does not cost a system call.
@@ -50,6 +59,17 @@ pub(crate) struct SystemEntropy {
 /// Numbers drawn at once: 512 bytes, which the kernel hands out without interruption.
 const BLOCK: usize = 64;
 
+/// A key that nobody can guess.
+pub(crate) fn fresh_key() -> [u8; 32] {
+    let mut key = [0; 32];
+    fill(&mut key);
+    key
+}
+
+fn fill(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the operating system has a source of randomness");
+}
+
 impl Entropy for SystemEntropy {
     fn next_u64(&self) -> u64 {
         let mut drawn = self.drawn.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -57,7 +77,7 @@ impl Entropy for SystemEntropy {
             return number;
         }
         let mut bytes = [0; BLOCK * 8];
-        getrandom::fill(&mut bytes).expect("the operating system has a source of randomness");
+        fill(&mut bytes);
         drawn.extend(
             bytes.chunks_exact(8).map(|chunk| chunk.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte))),
         );
@@ -90,8 +110,11 @@ pub(crate) fn moment() -> Instant {
 
 /// What this process has had of the processors since it began, all threads together.
 pub(crate) fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    // The kernel answers with a time after zero and a whole number of nanoseconds.
+    span(clock_gettime(ClockId::ProcessCPUTime))
+}
+
+/// The kernel answers with a time after zero and a whole number of nanoseconds.
+fn span(time: Timespec) -> Duration {
     Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
 }
 
@@ -104,6 +127,17 @@ mod tests {
         let entropy = SystemEntropy::default();
         let numbers: std::collections::BTreeSet<u64> = (0..BLOCK * 3).map(|_| entropy.next_u64()).collect();
         assert_eq!(numbers.len(), BLOCK * 3);
+    }
+
+    #[test]
+    fn a_thread_that_computes_uses_a_processor() {
+        let (before, since) = (SystemClock.thread_cpu(), SystemClock.elapsed());
+        let mut number = 1_u64;
+        while SystemClock.thread_cpu().saturating_sub(before) < Duration::from_millis(2) {
+            number = std::hint::black_box(number.wrapping_mul(31));
+        }
+        // Both clocks tick apart, so the one may be a little behind the other.
+        assert!(SystemClock.elapsed().saturating_sub(since) >= Duration::from_millis(1));
     }
 
     #[tokio::test]

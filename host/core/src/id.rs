@@ -251,6 +251,17 @@ impl Version {
     pub fn to_hex(self) -> String {
         hex(&self.0)
     }
+
+    /// The version that has these 64 hex digits; none of any other text, upper case too: a version has one spelling.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.as_bytes().chunks_exact(2).map(|pair| {
+            let pair = std::str::from_utf8(pair).ok()?;
+            u8::from_str_radix(pair, 16).ok()
+        });
+        let bytes: Option<Vec<u8>> = digits.collect();
+        let version = <[u8; 32]>::try_from(bytes?).ok().map(Self);
+        version.filter(|version| version.to_hex() == text)
+    }
 }
 
 /// A version with all of its digits in text formats too, where a record has to say it whole: for `#[serde(with = …)]`.
@@ -273,14 +284,7 @@ pub(crate) mod whole_version {
             return Version::deserialize(deserializer);
         }
         let text = String::deserialize(deserializer)?;
-        let digits = text.as_bytes().chunks_exact(2).map(|pair| {
-            let pair = std::str::from_utf8(pair).ok()?;
-            u8::from_str_radix(pair, 16).ok()
-        });
-        let bytes: Option<Vec<u8>> = digits.collect();
-        let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-        // The spelling is compared as well, so that a version has only one.
-        let version = bytes.map(Version).filter(|version| version.to_hex() == text);
+        let version = Version::from_hex(&text);
         version.ok_or_else(|| D::Error::custom(IdError::Version(super::shorten(&text))))
     }
 }

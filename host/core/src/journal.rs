@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::bill::Bill;
 use crate::flow::{FlowKey, FullAt, Mark, UniqueStates};
 use crate::id::{EventId, EventKey, JobId, MailId, RunId, Version, hex};
 use crate::json::Json;
@@ -111,6 +112,43 @@ pub enum EntryKind {
         /// When it would have been due.
         instead_of: Timestamp,
     },
+    /// An HTTP request that changes something is about to be sent. Without an `HttpSettled` after it, the request is in doubt,
+    /// and is sent again under the same key.
+    HttpIntended {
+        /// The effect's key within the run.
+        key: EffectKey,
+        /// Its method.
+        method: String,
+        /// Where it goes.
+        url: String,
+    },
+    /// What became of that request.
+    HttpSettled {
+        /// The effect's key within the run.
+        key: EffectKey,
+        /// The status of the answer; none when there was none.
+        status: Option<u16>,
+        /// Why it did not do what was asked for; none when it did.
+        error: Option<String>,
+        /// The rest of the answer, for later attempts; none when it was too long to keep, or of no use.
+        answer: Option<Arc<KeptAnswer>>,
+    },
+}
+
+/// What is kept of the answer to an HTTP request, beside its status.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptAnswer {
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+impl KeptAnswer {
+    /// How long it is.
+    pub fn bytes(&self) -> usize {
+        self.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() + self.body.len()
+    }
 }
 
 /// How a run begins.
@@ -243,6 +281,9 @@ pub struct Finished {
     pub log: Vec<LogLine>,
     /// Lines that the log's budget had no room for.
     pub log_dropped: u64,
+    /// What the attempt used; none of one that nobody saw end.
+    #[serde(default)]
+    pub bill: Option<Box<Bill>>,
 }
 
 /// How loud a log line is, or which standard stream it came from.
@@ -295,6 +336,16 @@ impl EffectKey {
         Self(format!("order/{order}/{}/{occurrence}", patch.fingerprint()))
     }
 
+    /// An HTTP request: by all that it asks for, and the n-th of those within one attempt.
+    pub fn http(method: &str, url: &str, body: &[u8], occurrence: usize) -> Self {
+        let mut digest = Sha256::new();
+        // A URL has no line breaks.
+        digest.update(url);
+        digest.update("\n");
+        digest.update(body);
+        Self(format!("http/{method}/{}/{occurrence}", hex(&digest.finalize()[..16])))
+    }
+
     /// What the other side of an effect of `run` knows it by, however often it is asked for it: 32 hex digits.
     pub fn idempotency_key(&self, run: RunId) -> String {
         let digest = Sha256::digest(format!("{run}/{}", self.0));
@@ -333,6 +384,24 @@ pub struct Memory {
     pub mails: BTreeMap<EffectKey, RememberedMail>,
     /// Changes of orders, by effect key.
     pub orders: BTreeMap<EffectKey, RememberedChange>,
+    /// HTTP requests that change something, by effect key.
+    pub requests: BTreeMap<EffectKey, RememberedRequest>,
+}
+
+/// How an HTTP request stands that an earlier attempt began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RememberedRequest {
+    /// It was sent, and the answer is not on record: it may have arrived.
+    InDoubt,
+    /// It did what was asked for.
+    Done {
+        /// The status of the answer.
+        status: u16,
+        /// The rest of the answer, if it was kept.
+        answer: Option<Arc<KeptAnswer>>,
+    },
+    /// It did not arrive, or was refused.
+    Failed,
 }
 
 /// How a change of an order stands that an earlier attempt began.
@@ -391,6 +460,16 @@ impl Memory {
             EntryKind::OrderSettled { key, error } => {
                 let stands = if error.is_none() { RememberedChange::Made } else { RememberedChange::Refused };
                 self.orders.insert(key.clone(), stands);
+            }
+            EntryKind::HttpIntended { key, .. } => {
+                self.requests.insert(key.clone(), RememberedRequest::InDoubt);
+            }
+            EntryKind::HttpSettled { key, status, error, answer } => {
+                let stands = match (status, error) {
+                    (Some(status), None) => RememberedRequest::Done { status: *status, answer: answer.clone() },
+                    _ => RememberedRequest::Failed,
+                };
+                self.requests.insert(key.clone(), stands);
             }
             EntryKind::Enqueued(_)
             | EntryKind::Started(_)

@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod backoff;
+pub mod bill;
 pub mod breaker;
 pub mod cron;
 pub mod delivery;

@@ -38,6 +38,14 @@ pub const COMPILE_CPU: Duration = Duration::from_mins(1);
 pub const COMPILE_BYTES: u64 = 2 * 1024 * MIB as u64;
 /// Wall-clock budget of compiling one component: its processor time on a machine that is busy with other things.
 pub const COMPILE_TIMEOUT: Duration = Duration::from_mins(5);
+/// Bytes of the compiled code of one component: eight times the largest component.
+pub const COMPILED_BYTES: u64 = 512 * MIB as u64;
+/// Bytes of compiled code that are kept between starts.
+pub const CODE_CACHE_BYTES: u64 = 2 * COMPILED_BYTES;
+/// Components whose code is kept: more than a hopper has, with some versions of each.
+pub const COMPILED_FILES: usize = 500;
+/// Components of which it is kept that they can't be compiled.
+pub const REFUSED_FILES: usize = 500;
 /// Wall-clock budget of `describe` with its instantiation: it only returns constants.
 pub const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes of linear memory of one attempt.
@@ -60,6 +68,60 @@ pub const HOST_CALL_BYTES: usize = MIB;
 pub const RANDOM_BYTES: u64 = 64 * KIB as u64;
 /// Resources that a guest may hold at once.
 pub const RESOURCE_HANDLES: usize = 1_000;
+/// The most of each that an operator may allow a job: what one attempt may cost the machine without the others noticing.
+pub const MEMORY_BYTES_MAX: usize = 1024 * MIB;
+/// Elements of a table, at most: each takes eight bytes beside the linear memory.
+pub const TABLE_ELEMENTS_MAX: usize = 1_000_000;
+/// Host calls of an attempt, at most: more is a loop.
+pub const HOST_CALLS_MAX: u64 = 1_000_000;
+/// Bytes that one host call may lift, at most: an attempt holds them twice for a moment.
+pub const HOST_CALL_BYTES_MAX: usize = 16 * MIB;
+/// Resources, at most.
+pub const RESOURCE_HANDLES_MAX: usize = 100_000;
+/// Lines of a run's log, at most.
+pub const LOG_LINES_MAX: usize = 10_000;
+/// Bytes of a run's log, at most: it is stored and shown in one go.
+pub const LOG_BYTES_MAX: usize = MIB;
+/// HTTP requests of one attempt, unless the operator says otherwise.
+pub const HTTP_REQUESTS: u64 = 100;
+/// Bytes of the body of one HTTP response: jobs read answers, and no files.
+pub const HTTP_RESPONSE_BYTES: u64 = MIB as u64;
+/// Bytes of the body of one HTTP response, at most.
+pub const HTTP_RESPONSE_BYTES_MAX: u64 = 64 * MIB as u64;
+/// Bytes of the body of one HTTP request: what a job tells others is of the size of what it is told.
+pub const HTTP_REQUEST_BYTES: usize = MIB;
+/// Bytes of an HTTP request's URL, as long as servers commonly take.
+pub const HTTP_URL_BYTES: usize = 8 * KIB;
+/// Bytes of the head of an HTTP answer, as servers and their clients commonly have it.
+pub const HTTP_HEAD_BYTES: usize = 64 * KIB;
+/// Headers of an HTTP request or answer; the same reason.
+pub const HTTP_HEADERS: usize = 100;
+/// The longest that an HTTP request may take, from looking its host up to the last byte of the answer: less than an attempt may.
+pub const HTTP_TIMEOUT: Duration = Duration::from_secs(30);
+/// Addresses of a host that are tried: the first of them that answers is taken, and most hosts have one or two.
+pub const HTTP_ADDRESSES: usize = 4;
+/// Bytes of HTTP bodies that an attempt may hold at once outside of its memory, if one of them alone may not have more.
+pub const HTTP_HELD_BYTES: usize = 8 * MIB;
+/// Bytes of an HTTP answer that the journal keeps for later attempts: an answer to a change is a confirmation.
+pub const HTTP_KEPT_BYTES: usize = 64 * KIB;
+/// Secrets of a job.
+pub const JOB_SECRETS: usize = 100;
+/// Bytes of a secret of a job, at least: what answers repeat of it is masked, which shorter ones would do to words.
+pub const JOB_SECRET_BYTES_MIN: usize = 8;
+/// Hosts that a job may be allowed to reach: each is looked at for every request.
+pub const ALLOWED_HOSTS: usize = 100;
+/// Settings of a job.
+pub const JOB_SETTINGS: usize = 100;
+/// Bytes of a setting of a job, with its name.
+pub const JOB_SETTING_BYTES: usize = 4 * KIB;
+/// Host calls that an attempt's bill lists; more are counted.
+pub const BILLED_CALLS: usize = 50;
+/// Attempts of a version of which is known what they used, the newest: enough for a percentile, and at most 12 KiB a version.
+pub const BILLED_ATTEMPTS: usize = 500;
+/// Versions of a job of which that is known: what serves is compared with what served before.
+pub const BILLED_VERSIONS: usize = 5;
+/// Jobs of which that is known; of more, those that did nothing for longest are dropped.
+pub const BILLED_JOBS: usize = 1_000;
 /// Bytes of a request body.
 pub const REQUEST_BYTES: usize = 4 * MIB;
 /// Events of one request.
@@ -170,6 +232,18 @@ pub const VERSIONS: usize = 20;
 pub const VERSIONS_BYTES: usize = MIB;
 /// Jobs whose versions are kept, those that were loaded last: they are in memory, and no hopper has as many.
 pub const VERSIONS_JOBS: usize = 1_000;
+/// Versions of a job whose components are kept, the newest: one that is bad is seldom found out after four others.
+pub const VERSIONS_WITH_BYTES: usize = 5;
+/// Bytes of all components that are kept; those that serve or are pinned are kept however many they have.
+pub const COMPONENTS_KEPT_BYTES: u64 = 1024 * 1024 * 1024;
+/// Bytes of the reason why a job is held to a version: a sentence or two.
+pub const PIN_REASON_BYTES: usize = KIB;
+/// Rollbacks that may wait for the hopper: operators ask for them one at a time.
+pub const ROLLBACKS_WAITING: usize = 16;
+/// Ends of attempts that may wait to be looked at for whether a new version is bad. One that is dropped is one end less seen.
+pub const ENDS_WAITING: usize = 1_024;
+/// Runs of a job that are read to find the last attempts of a version of it.
+pub const VERSION_RUNS_READ: usize = 100;
 
 /// The longest head of `text` within `bytes` that ends at a character.
 pub fn truncate(text: &str, bytes: usize) -> &str {

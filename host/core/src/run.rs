@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bill::Bill;
 use crate::id::{JobId, RunId, Version};
 use crate::journal::{Entry, EntryKind, EventReference};
 use crate::json::Json;
@@ -207,6 +208,8 @@ pub struct Attempt {
     pub error: Option<AttemptError>,
     /// When the next attempt is due, if there is one.
     pub next_at: Option<Timestamp>,
+    /// What it used; none while it runs, and of one that nobody saw end.
+    pub bill: Option<Box<Bill>>,
 }
 
 /// A run with its documents and its attempts.
@@ -256,6 +259,7 @@ impl Run {
                 outcome: None,
                 error: None,
                 next_at: None,
+                bill: None,
             }),
             EntryKind::Finished(finished) => {
                 if let Some(attempt) = self.attempts.last_mut() {
@@ -263,6 +267,7 @@ impl Run {
                     attempt.outcome = Some(finished.outcome);
                     attempt.error.clone_from(&finished.error);
                     attempt.next_at = finished.to.is_waiting().then_some(finished.scheduled_at);
+                    attempt.bill.clone_from(&finished.bill);
                 }
                 self.output.clone_from(&finished.output);
             }

@@ -175,6 +175,16 @@ pub trait Clock: Send + Sync {
     fn sleep(&self, span: Duration) -> Sleep {
         self.sleep_until(self.now().after(span))
     }
+
+    /// Time since some fixed moment, for measuring spans: it never goes back, whatever is done to the wall clock.
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.now().as_millis())
+    }
+
+    /// Processor time that the calling thread has used; zero where none is counted.
+    fn thread_cpu(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Where randomness comes from: ids and jitter.

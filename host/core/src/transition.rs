@@ -101,6 +101,7 @@ pub fn finish(
         counted,
         log: Vec::new(),
         log_dropped: 0,
+        bill: None,
     };
     let mut finished = match outcome {
         Outcome::Completed { output } => {
@@ -239,7 +240,9 @@ pub fn apply(head: &mut RunHead, entry: &Entry) {
         | EntryKind::MailSettled { .. }
         | EntryKind::OrderUpdated { .. }
         | EntryKind::OrderIntended { .. }
-        | EntryKind::OrderSettled { .. } => {}
+        | EntryKind::OrderSettled { .. }
+        | EntryKind::HttpIntended { .. }
+        | EntryKind::HttpSettled { .. } => {}
     }
 }
 

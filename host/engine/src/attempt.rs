@@ -3,11 +3,15 @@
 
 use std::sync::Arc;
 
-use jobmill_core::journal::{EffectKey, Entry, EntryKind, LogLine, Memory, RememberedChange, RememberedMail};
+use jobmill_core::bill::Bill;
+use jobmill_core::job::{Limit, Sandbox};
+use jobmill_core::journal::{
+    EffectKey, Entry, EntryKind, KeptAnswer, LogLine, Memory, RememberedChange, RememberedMail, RememberedRequest,
+};
 use jobmill_core::mail::{Mail, MailStatus};
 use jobmill_core::order::OrderPatch;
 use jobmill_core::suppression::{Suppression, SuppressionSource};
-use jobmill_core::{Clock, Entropy, EventId, JobId, Json, RunHead, Timestamp, limits};
+use jobmill_core::{Clock, Entropy, EventId, JobId, Json, RunHead, Timestamp};
 use jobmill_store::{Claimed, LeaseReference, RecordError, Store};
 
 use crate::mail_allowance::{MailAllowance, TooManyMails};
@@ -50,6 +54,8 @@ pub struct AttemptContext {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     allowance: MailAllowance,
+    sandbox: Arc<Sandbox>,
+    bill: Option<Box<Bill>>,
     /// What a trial has come to so far; none in an attempt that is for real.
     pub(crate) trial: Option<Vec<TrialEffect>>,
 }
@@ -63,6 +69,8 @@ pub struct Remainder {
     pub log: Vec<LogLine>,
     /// Lines that the log's budget had no room for.
     pub log_dropped: u64,
+    /// What the attempt used.
+    pub bill: Option<Box<Bill>>,
 }
 
 impl Remainder {
@@ -73,6 +81,7 @@ impl Remainder {
             entries: self.entries.iter().filter(|kind| !is_order(kind)).cloned().collect(),
             log: self.log.clone(),
             log_dropped: self.log_dropped,
+            bill: self.bill.clone(),
         })
     }
 }
@@ -95,6 +104,8 @@ impl AttemptContext {
             clock,
             entropy,
             allowance: MailAllowance::default(),
+            sandbox: Arc::default(),
+            bill: None,
             trial: None,
         }
     }
@@ -103,6 +114,22 @@ impl AttemptContext {
     #[must_use]
     pub fn with_mails(self, allowance: MailAllowance) -> Self {
         Self { allowance, ..self }
+    }
+
+    /// The same with what its job's code may take and reach.
+    #[must_use]
+    pub fn in_sandbox(self, sandbox: Arc<Sandbox>) -> Self {
+        Self { sandbox, ..self }
+    }
+
+    /// What the job's code may take and reach.
+    pub fn sandbox(&self) -> &Arc<Sandbox> {
+        &self.sandbox
+    }
+
+    /// Puts down what the attempt used.
+    pub fn put_bill(&mut self, bill: Bill) {
+        self.bill = Some(Box::new(bill));
     }
 
     /// The run: job, attempt, bounds and times.
@@ -252,11 +279,33 @@ impl AttemptContext {
         self.keep(EntryKind::OrderUpdated { key, order, patch })
     }
 
+    /// How this HTTP request stands, if an attempt of this run has begun it.
+    pub fn remembered_request(&self, key: &EffectKey) -> Option<&RememberedRequest> {
+        self.memory.requests.get(key)
+    }
+
+    /// An HTTP request that changes something is about to be sent; durable when this returns.
+    pub async fn intend_request(&mut self, key: EffectKey, method: String, url: String) -> Result<(), RecordError> {
+        self.record(EntryKind::HttpIntended { key, method, url }).await
+    }
+
+    /// What became of a request that was intended; durable when this returns.
+    pub async fn settle_request(
+        &mut self,
+        key: EffectKey,
+        status: Option<u16>,
+        error: Option<String>,
+        answer: Option<KeptAnswer>,
+    ) -> Result<(), RecordError> {
+        self.record(EntryKind::HttpSettled { key, status, error, answer: answer.map(Arc::new) }).await
+    }
+
     /// Adds a line to the run's log; over its budget, the line is counted and dropped.
     pub fn log(&mut self, mut line: LogLine) {
         let fields: usize = line.fields.iter().map(|(name, value)| name.len() + value.len()).sum();
-        let room = limits::LOG_BYTES.saturating_sub(self.log_bytes + fields);
-        if self.log.len() >= limits::LOG_LINES || room == 0 {
+        let bounds = &self.sandbox.limits;
+        let room = bounds.size(Limit::Log).saturating_sub(self.log_bytes + fields);
+        if self.log.len() >= bounds.size(Limit::LogLines) || room == 0 {
             self.log_dropped += 1;
             return;
         }
@@ -272,7 +321,7 @@ impl AttemptContext {
 
     /// What is left to be committed with the attempt's end.
     pub fn into_remainder(self) -> Remainder {
-        Remainder { entries: self.kept, log: self.log, log_dropped: self.log_dropped }
+        Remainder { entries: self.kept, log: self.log, log_dropped: self.log_dropped, bill: self.bill }
     }
 
     pub(crate) fn keep(&mut self, kind: EntryKind) -> Result<(), RecordError> {
@@ -303,9 +352,14 @@ impl AttemptContext {
     /// Remembers one more entry, if the journal has room for it.
     fn admit(&mut self, kind: EntryKind) -> Result<Entry, RecordError> {
         // What has begun must be able to end: an effect's settlement and the end of the attempt always have room.
-        let closing = matches!(kind, EntryKind::MailSettled { .. } | EntryKind::OrderSettled { .. });
+        let closing = matches!(
+            kind,
+            EntryKind::MailSettled { .. } | EntryKind::OrderSettled { .. } | EntryKind::HttpSettled { .. }
+        );
         let bytes = self.bytes + weight(&kind);
-        let full = self.entries + CLOSING_ENTRIES >= limits::JOURNAL_ENTRIES || bytes > limits::JOURNAL_BYTES;
+        let bounds = &self.sandbox.limits;
+        let full =
+            self.entries + CLOSING_ENTRIES >= bounds.size(Limit::JournalEntries) || bytes > bounds.size(Limit::Journal);
         if full && !closing {
             return Err(RecordError::JournalFull);
         }
@@ -333,6 +387,8 @@ fn weight(kind: &EntryKind) -> usize {
         EntryKind::OrderUpdated { patch, .. } | EntryKind::OrderIntended { patch, .. } => {
             patch.metadata.as_ref().map_or(0, |change| change.as_str().len())
         }
+        EntryKind::HttpIntended { method, url, .. } => method.len() + url.len(),
+        EntryKind::HttpSettled { answer, .. } => answer.as_ref().map_or(0, |answer| answer.bytes()),
         EntryKind::Finished(finished) => finished.log.iter().map(|line| line.message.len()).sum(),
         EntryKind::Started(_)
         | EntryKind::MailSettled { .. }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
-use jobmill_core::job::JobOverrides;
+use jobmill_core::job::{LimitSettings, Overrides};
 use jobmill_core::mail::InDoubt;
 use jobmill_core::time::Sleep;
 use jobmill_core::{Clock, Entropy, JobId, RunId, Timestamp, limits};
@@ -24,6 +24,7 @@ use crate::handle::Handle;
 use crate::hopper::Hopper;
 use crate::maintenance::Maintenance;
 use crate::patience::{is_passing, patiently};
+use crate::regressions::Regressions;
 use crate::runner::{Loader, Stop};
 use crate::scheduler::{Decision, Scheduler, Wake};
 use crate::schedules::Schedules;
@@ -42,8 +43,8 @@ pub struct Settings {
     pub concurrency: usize,
     /// What running attempts get to end by themselves when the engine stops.
     pub shutdown_grace: Duration,
-    /// The operator's settings by job.
-    pub overrides: BTreeMap<JobId, JobOverrides>,
+    /// The operator's settings of jobs.
+    pub overrides: Overrides,
     /// How long final runs are kept.
     pub retention: Retention,
     /// At most so many runs at once, by queue.
@@ -54,6 +55,8 @@ pub struct Settings {
     pub in_doubt: InDoubt,
     /// How long the id that its publisher gave an event is remembered.
     pub event_id_window: Duration,
+    /// A new version that breaks where the one before did not is rolled back.
+    pub auto_rollback: bool,
 }
 
 /// Why the engine stopped, other than by being asked to.
@@ -78,6 +81,8 @@ pub struct Engine {
     hopper: Hopper,
     maintenance: Maintenance,
     schedules: Schedules,
+    /// None where nothing is rolled back by itself.
+    regressions: Option<Regressions>,
     catalog: SharedCatalog,
     generation: watch::Receiver<u64>,
     ready: watch::Sender<bool>,
@@ -100,12 +105,14 @@ impl Engine {
         let (generation_sender, generation) = watch::channel(0);
         let (ready, is_ready) = watch::channel(false);
         let shutdown = CancellationToken::new();
+        let (hopper, requests) = mpsc::channel(limits::ROLLBACKS_WAITING);
         let handle = Handle {
             store: Arc::clone(&store),
             catalog: Arc::clone(&catalog),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             generation: generation.clone(),
+            hopper,
             ready: is_ready,
             shutdown: shutdown.clone(),
             concurrency: settings.concurrency,
@@ -113,6 +120,7 @@ impl Engine {
             waiting: settings.waiting,
             in_doubt: settings.in_doubt,
             event_id_window: settings.event_id_window,
+            limits: Arc::new(LimitSettings::new(&settings.overrides.limits)),
             queues: Arc::new(settings.queues.clone()),
             trials: Arc::new(Semaphore::new(limits::TRIALS)),
         };
@@ -125,14 +133,22 @@ impl Engine {
             loader,
             Arc::clone(&store),
             Arc::clone(&clock),
-            (Arc::clone(&catalog), generation_sender),
+            (Arc::clone(&catalog), generation_sender, requests),
         );
-        let executor = Arc::new(Executor::new(store, clock, entropy).announcing(Arc::new(handle.clone())));
+        let (ends, regressions) = if settings.auto_rollback {
+            let (ends, ended) = mpsc::channel(limits::ENDS_WAITING);
+            (Some(ends), Some(Regressions::new(handle.clone(), ended)))
+        } else {
+            (None, None)
+        };
+        let executor = Executor::new(store, clock, entropy).announcing(Arc::new(handle.clone())).telling(ends);
+        let executor = Arc::new(executor);
         let engine = Self {
             executor,
             hopper,
             maintenance,
             schedules: Schedules { handle: handle.clone() },
+            regressions,
             catalog,
             generation,
             ready,
@@ -168,6 +184,9 @@ impl Engine {
         beside.spawn(self.hopper.watch(self.shutdown.clone()));
         beside.spawn(self.maintenance.run());
         beside.spawn(self.schedules.run());
+        if let Some(regressions) = self.regressions {
+            beside.spawn(regressions.run());
+        }
         let (executed_sender, executed) = mpsc::channel(EXECUTED_WAITING);
         let mut shell = Shell {
             executor: self.executor,

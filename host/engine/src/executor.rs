@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
+use jobmill_core::job::regression::End;
 use jobmill_core::journal::{EntryKind, Finished};
 use jobmill_core::time::unit_interval;
 use jobmill_core::{
@@ -19,6 +20,7 @@ use crate::mail_allowance::{MailAllowance, MailBudgets};
 use crate::patience::{is_passing, is_passing_for_record, patiently};
 use crate::runner::Stop;
 use crate::scheduler::Wake;
+use tokio::sync::mpsc;
 
 /// What attempts need of the engine.
 pub struct Executor {
@@ -28,7 +30,12 @@ pub struct Executor {
     budgets: Arc<MailBudgets>,
     /// Says which events tell of the end of a run.
     announcer: Option<Arc<dyn Announcer>>,
+    /// Where ends go that tell of the code that ran; none where nobody looks at them.
+    ends: Option<mpsc::Sender<CodeEnd>>,
 }
+
+/// What the end of an attempt says of the code that ran.
+pub(crate) type CodeEnd = (Arc<LoadedJob>, End);
 
 /// An attempt whose code has ended and whose end is not on record yet.
 pub struct Ended {
@@ -51,13 +58,19 @@ impl Ended {
 impl Executor {
     /// An executor over a store.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { store, clock, entropy, budgets: Arc::default(), announcer: None }
+        Self { store, clock, entropy, budgets: Arc::default(), announcer: None, ends: None }
     }
 
     /// The same, which publishes events that tell of the ends of runs.
     #[must_use]
     pub fn announcing(self, announcer: Arc<dyn Announcer>) -> Self {
         Self { announcer: Some(announcer), ..self }
+    }
+
+    /// The same, which tells how attempts end once that is on record.
+    #[must_use]
+    pub(crate) fn telling(self, ends: Option<mpsc::Sender<CodeEnd>>) -> Self {
+        Self { ends, ..self }
     }
 
     /// Carries out `Decision::Claim`; answers the wake for it, or why the store can't go on.
@@ -111,7 +124,8 @@ impl Executor {
         let (head, payload) = (claimed.head.clone(), claimed.payload.clone());
         let context =
             AttemptContext::new(claimed, Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.entropy))
-                .with_mails(MailAllowance::of(&loaded.job, &self.budgets));
+                .with_mails(MailAllowance::of(&loaded.job, &self.budgets))
+                .in_sandbox(Arc::clone(&loaded.sandbox));
         let running = loaded.runner.run(context, loaded.job.timeout.value, stop);
         let (outcome, remainder) = match AssertUnwindSafe(running).catch_unwind().await {
             Ok((outcome, context)) => (outcome, context.into_remainder()),
@@ -130,6 +144,7 @@ impl Executor {
         let Ended { head, payload, loaded, outcome, remainder } = ended;
         let now = self.clock.now();
         let without_orders = remainder.without_orders();
+        let end = self.ends.as_ref().and_then(|_| End::of(&outcome));
         let mut written = self.finish((&head, &payload), &loaded, outcome, remainder, now).await;
         if let (Err(RecordError::Order(error)), Some(rest)) = (&written, without_orders) {
             // What the attempt read of the order no longer holds: its changes are void, and it is tried again.
@@ -139,6 +154,10 @@ impl Executor {
         match written {
             Ok(after) => {
                 tracing::debug!(run = %head.id, job = %head.job, attempt = head.attempt, state = %after.state, "attempt ended");
+                if let (Some(ends), Some(end)) = (&self.ends, end) {
+                    // Where too many wait, the next end of the kind tells the same.
+                    let _ = ends.try_send((loaded, end));
+                }
                 Ok(())
             }
             // Whoever holds the run now finishes it.
@@ -166,7 +185,8 @@ impl Executor {
         let mut entries = remainder.entries;
         let mut told = Vec::new();
         if let Ok(finished) = transition::finish(head, outcome, &loaded.job.backoff.value, now, share) {
-            let finished = Finished { log: remainder.log, log_dropped: remainder.log_dropped, ..finished };
+            let finished =
+                Finished { log: remainder.log, log_dropped: remainder.log_dropped, bill: remainder.bill, ..finished };
             if let Some(announcer) = &self.announcer {
                 told = announcer.announce(Ending::of(head, payload, &finished), now);
             }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jobmill_core::job::LimitSettings;
 use jobmill_core::mail::{InDoubt, InDoubtChoice};
 use jobmill_core::order::Order;
 use jobmill_core::suppression::Suppression;
@@ -16,13 +17,14 @@ use jobmill_store::{
     BulkOutcome, Change, DeadFilter, Doubts, Forget, Forgotten, JobControl, MailInDoubt, Pause, Pruned, Query,
     QueueChange, QueueControl, Retention, RunFilter, RunRecord, Store, StoreError, Suppressed,
 };
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Catalog, SharedCatalog};
 use crate::changes::{Heard, Listener};
 use crate::intake::{Accepted, EnqueueError, EnqueueRequest};
 use crate::maintenance;
+use crate::rollback::HopperRequest;
 
 /// Why a run was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,11 +51,14 @@ pub struct Handle {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) generation: watch::Receiver<u64>,
+    /// The owner of what is loaded.
+    pub(crate) hopper: mpsc::Sender<HopperRequest>,
     pub(crate) ready: watch::Receiver<bool>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) concurrency: usize,
     pub(crate) retention: Retention,
     pub(crate) waiting: u32,
+    pub(crate) limits: Arc<LimitSettings>,
     pub(crate) in_doubt: InDoubt,
     pub(crate) event_id_window: Duration,
     pub(crate) queues: Arc<BTreeMap<String, u32>>,
@@ -252,6 +257,11 @@ impl Handle {
     /// How many runs may wait, over all jobs.
     pub fn waiting_limit(&self) -> u32 {
         self.waiting
+    }
+
+    /// How much an attempt of any job may take, where the job's own entry in the configuration says nothing.
+    pub fn limits(&self) -> &LimitSettings {
+        &self.limits
     }
 
     /// How long final runs are kept.

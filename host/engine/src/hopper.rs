@@ -1,33 +1,43 @@
-//! The watched directory of compiled jobs: notices files, waits until they are quiet, loads them, and updates the
-//! catalog and the record of what served. It compiles nothing itself; the loader does. A rescan is the truth, file events only hasten it.
+//! The watched directory of compiled jobs: notices files, waits until they are quiet, has each loaded by a task of its own,
+//! takes in what comes of it, and updates the catalog and the record of what served. It compiles nothing itself; the loader
+//! does. A rescan is the truth, file events only hasten it.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
+mod loading;
+mod pins;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures::future::join_all;
-use jobmill_core::job::JobOverrides;
-use jobmill_core::{Clock, Job, JobId, Timestamp, Version, limits};
+use jobmill_core::job::Overrides;
+use jobmill_core::{Clock, JobId, Timestamp, Version, limits};
 use jobmill_store::Store;
 use notify::{EventKind, Watcher as _};
-use rustix::fs::{Mode, OFlags};
 use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Breakage, FileState, LoadedJob, SharedCatalog};
+use crate::catalog::{Breakage, FileState, LoadedJob, Pinned, SharedCatalog};
 use crate::engine::EngineError;
+use crate::rollback::HopperRequest;
 use crate::runner::Loader;
-use crate::schema::PayloadSchema;
-use crate::timetable::crons_of;
+use loading::{FileLoader, LoadOutcome};
 
 /// Events get lost: network mounts, overflow, a directory that is replaced.
 const RESCAN: Duration = Duration::from_secs(5);
 
+/// How long nothing may come of loading before work is taken all the same: what compiling one component may take of processor
+/// time. Less would cost a large one events that come in before it is known which job listens to them.
+const PATIENCE_AT_START: Duration = limits::COMPILE_CPU;
+
 /// Looks at the hopper before work is taken. A file that is still being copied then is waited for no longer.
 const LOOKS_AT_START: usize = 5;
+
+/// How long a load has to end before one of newer content takes its place. A file that is replaced faster than it is loaded
+/// would else never be loaded; and what takes long is not waited for when somebody has put something else there.
+const LEFT_TO_END: Duration = Duration::from_secs(5);
 
 /// What tells one content of a file from another without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,39 +48,71 @@ struct Signature {
     regular: bool,
 }
 
+impl Signature {
+    /// When the file was last touched, as far as its own time or our watching tells: it is seen first now.
+    fn touched(&self, now: Timestamp) -> Timestamp {
+        let modified = u64::try_from(self.modified_nanos / 1_000_000).unwrap_or(u64::MAX);
+        now.min(Timestamp::from_millis(modified))
+    }
+}
+
+/// A task that loads a file. It is stopped when nobody waits for it any more: newer content is loaded instead, or the file is gone.
+struct Load {
+    task: AbortHandle,
+    began: Timestamp,
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// How the task of a load ended.
+type Ended = Result<(Id, LoadOutcome), JoinError>;
+
 /// A file of the directory.
 struct Watched {
     signature: Signature,
-    /// When the signature was first seen.
-    since: Timestamp,
-    /// Whether the content with this signature was dealt with.
-    settled: bool,
+    /// Since when nothing has touched it; none once its content is being loaded or was dealt with.
+    waits: Option<Timestamp>,
+    /// What is under way for it.
+    load: Option<Load>,
     state: FileState,
 }
 
-/// What reading and loading one file came to.
-enum LoadOutcome {
-    Loaded(Arc<LoadedJob>),
-    /// The bytes are those that serve already.
-    Same,
-    Broken(String),
-    /// The file changed while it was read: look again.
-    Unquiet,
+impl Watched {
+    fn new(signature: Signature, now: Timestamp) -> Self {
+        let waits = Some(signature.touched(now));
+        Self { signature, waits, load: None, state: FileState { loaded: None, breakage: None } }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.waits.is_some()
+    }
+
+    fn is_loaded_by(&self, task: Id) -> bool {
+        self.load.as_ref().is_some_and(|load| load.task.id() == task)
+    }
 }
 
 /// See the module.
 pub(crate) struct Hopper {
     directory: PathBuf,
     quiet: Duration,
-    overrides: BTreeMap<JobId, JobOverrides>,
-    loader: Arc<dyn Loader>,
+    loader: Arc<FileLoader>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     catalog: SharedCatalog,
     generation: watch::Sender<u64>,
+    /// Loads that are under way, at most one of each file.
+    loads: JoinSet<LoadOutcome>,
     files: BTreeMap<String, Watched>,
     /// What serves as the store knows it: the version of each job, and its file.
     kept: BTreeMap<JobId, (Version, String)>,
+    /// What jobs are held to.
+    pins: BTreeMap<JobId, Pinned>,
+    requests: mpsc::Receiver<HopperRequest>,
     unreadable: bool,
 }
 
@@ -78,23 +120,26 @@ impl Hopper {
     pub(crate) fn new(
         directory: PathBuf,
         quiet: Duration,
-        overrides: BTreeMap<JobId, JobOverrides>,
+        overrides: Overrides,
         loader: Arc<dyn Loader>,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
-        (catalog, generation): (SharedCatalog, watch::Sender<u64>),
+        (catalog, generation, requests): (SharedCatalog, watch::Sender<u64>, mpsc::Receiver<HopperRequest>),
     ) -> Self {
+        let loader = FileLoader { directory: directory.clone(), overrides, loader, clock: Arc::clone(&clock) };
         Self {
             directory,
             quiet,
-            overrides,
-            loader,
+            loader: Arc::new(loader),
             store,
             clock,
             catalog,
             generation,
+            loads: JoinSet::new(),
             files: BTreeMap::new(),
             kept: BTreeMap::new(),
+            pins: BTreeMap::new(),
+            requests,
             unreadable: false,
         }
     }
@@ -102,13 +147,19 @@ impl Hopper {
     /// Loads what is there, also what was put there just now: work that comes in before would find no job. A directory that
     /// can't be read at the start is an error.
     pub(crate) async fn load_all(&mut self, shutdown: &CancellationToken) -> Result<(), EngineError> {
+        self.load_pins().await?;
         for _ in 0..LOOKS_AT_START {
             let listing = list(self.directory.clone()).await.map_err(|error| EngineError::Hopper {
                 path: self.directory.display().to_string(),
                 reason: error.to_string(),
             })?;
-            self.take_in(listing).await;
-            if self.files.values().all(|file| file.settled) {
+            let mut changed = self.notice(listing);
+            self.begin_loads();
+            changed |= self.await_loads(shutdown).await;
+            if changed {
+                self.publish().await;
+            }
+            if !self.files.values().any(Watched::is_waiting) {
                 break;
             }
             tokio::select! {
@@ -134,59 +185,103 @@ impl Hopper {
                 tracing::warn!(%error, "the hopper can't be watched; it is read every few seconds instead");
             }
         }
+        let mut ended = None;
         loop {
-            let pause = if self.files.values().all(|file| file.settled) { RESCAN } else { self.quiet };
+            self.look(ended.take()).await;
+            let pause = if self.files.values().any(Watched::is_waiting) { self.quiet } else { RESCAN };
             let pause = self.clock.sleep(pause);
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = pause => {}
                 Some(()) = hints.recv() => {}
-            }
-            match list(self.directory.clone()).await {
-                Ok(listing) => {
-                    self.unreadable = false;
-                    self.take_in(listing).await;
-                }
-                // A directory that vanished takes no job with it: what is loaded goes on.
-                Err(error) if !self.unreadable => {
-                    tracing::error!(%error, hopper = %self.directory.display(), "the hopper can't be read; loaded jobs go on");
-                    self.unreadable = true;
-                }
-                Err(_) => {}
+                Some(request) = self.requests.recv() => self.serve(request).await,
+                Some(load) = self.loads.join_next_with_id() => ended = Some(load),
             }
         }
     }
 
-    async fn take_in(&mut self, listing: BTreeMap<String, Signature>) {
+    /// Looks at the directory, and only then takes in a load that has ended: it counts if no load of newer content has begun.
+    async fn look(&mut self, ended: Option<Ended>) {
+        let listing = list(self.directory.clone()).await;
+        let is_readable = listing.is_ok();
+        let mut changed = false;
+        match listing {
+            Ok(listing) => changed = self.notice(listing),
+            // A directory that vanished takes no job with it: what is loaded goes on.
+            Err(error) if !self.unreadable => {
+                tracing::error!(%error, hopper = %self.directory.display(), "the hopper can't be read; loaded jobs go on");
+            }
+            Err(_) => {}
+        }
+        self.unreadable = !is_readable;
+        if is_readable {
+            self.begin_loads();
+        }
+        if let Some(ended) = ended {
+            changed |= self.settle(ended);
+        }
+        if changed {
+            self.publish().await;
+        }
+    }
+
+    /// Compares the files with what is known of them; answers whether one has gone. What is under way for that is
+    /// stopped.
+    fn notice(&mut self, listing: BTreeMap<String, Signature>) -> bool {
         let now = self.clock.now();
         let before = self.files.len();
         self.files.retain(|name, _| listing.contains_key(name));
-        let mut changed = self.files.len() != before;
+        let has_gone = self.files.len() != before;
         for (name, signature) in listing {
-            let watched = self.files.entry(name).or_insert_with(|| Watched {
-                signature,
-                since: now,
-                settled: false,
-                state: FileState { loaded: None, breakage: None },
-            });
+            let watched = self.files.entry(name).or_insert_with(|| Watched::new(signature, now));
             if watched.signature != signature {
-                (watched.signature, watched.since, watched.settled) = (signature, now, false);
+                (watched.signature, watched.waits) = (signature, Some(signature.touched(now)));
             }
         }
-        let quiet: Vec<String> =
-            self.files.iter().filter(|(_, it)| self.is_quiet(it, now)).map(|(name, _)| name.clone()).collect();
-        let outcomes = join_all(quiet.iter().map(|name| self.load(name))).await;
-        for (name, outcome) in quiet.into_iter().zip(outcomes) {
-            changed |= self.settle(&name, outcome);
+        has_gone
+    }
+
+    /// Has each file loaded that has become quiet, in place of what it was before, if that takes long.
+    fn begin_loads(&mut self) {
+        let now = self.clock.now();
+        for (name, file) in &mut self.files {
+            let is_quiet = file.waits.is_some_and(|since| now.since(since) >= self.quiet);
+            if is_quiet && file.load.as_ref().is_none_or(|load| now.since(load.began) >= LEFT_TO_END) {
+                let version = file.state.loaded.as_ref().map(|loaded| loaded.version);
+                let (loader, name) = (Arc::clone(&self.loader), name.clone());
+                let task = self.loads.spawn(async move { loader.load(&name, version).await });
+                (file.waits, file.load) = (None, Some(Load { task, began: now }));
+            }
         }
-        if changed {
-            let next =
-                self.catalog.load().next(&self.files.iter().map(|(n, f)| (n.clone(), f.state.clone())).collect(), now);
-            let generation = next.generation;
-            self.catalog.store(Arc::new(next));
-            self.generation.send_replace(generation);
-            self.keep_versions().await;
+    }
+
+    /// Takes in what is being loaded, for as long as something comes of it; answers whether anything has changed.
+    async fn await_loads(&mut self, shutdown: &CancellationToken) -> bool {
+        let mut changed = false;
+        loop {
+            tokio::select! {
+                ended = self.loads.join_next_with_id() => match ended {
+                    Some(ended) => changed |= self.settle(ended),
+                    None => break,
+                },
+                () = self.clock.sleep(PATIENCE_AT_START) => {
+                    tracing::warn!(components = self.loads.len(), "work is taken before every component is loaded");
+                    break;
+                }
+                () = shutdown.cancelled() => break,
+            }
         }
+        changed
+    }
+
+    /// Lets what is loaded serve, as it is now.
+    async fn publish(&mut self) {
+        let files = self.files.iter().map(|(name, file)| (name.clone(), file.state.clone())).collect();
+        let next = self.catalog.load().next(&files, &self.pins, self.clock.now());
+        let generation = next.generation;
+        self.catalog.store(Arc::new(next));
+        self.generation.send_replace(generation);
+        self.keep_versions().await;
     }
 
     /// Has the store keep each version that has begun to serve. It serves whether that can be done or not; what could not
@@ -198,34 +293,50 @@ impl Hopper {
         };
         self.kept.retain(|job, kept| serves(job, kept));
         let begun: Vec<_> = catalog.all_serving().filter(|loaded| !self.kept.contains_key(&loaded.job.id)).collect();
-        let answers = join_all(begun.iter().map(|loaded| self.store.put_version(loaded.kept(now)))).await;
-        for (loaded, answer) in begun.into_iter().zip(answers) {
-            let LoadedJob { job, version, file, .. } = &**loaded;
-            match answer {
-                Ok(()) => _ = self.kept.insert(job.id.clone(), (*version, file.clone())),
-                Err(error) => {
-                    tracing::warn!(job = %job.id, %version, %error, "the version serves, but is not on record");
-                }
+        if begun.is_empty() {
+            return;
+        }
+        let components = self.store.components().await.unwrap_or_default();
+        let answers = join_all(begun.iter().map(|loaded| self.keep_version(loaded, &components, now))).await;
+        for (loaded, is_kept) in begun.into_iter().zip(answers) {
+            if is_kept {
+                self.kept.insert(loaded.job.id.clone(), (loaded.version, loaded.file.clone()));
+            }
+        }
+        let serving = catalog.all_serving().map(|loaded| loaded.version).collect();
+        if let Err(error) = self.store.trim_components(serving).await {
+            tracing::warn!(%error, "components of old versions can't be removed");
+        }
+    }
+
+    /// Has the store keep a version, its component first; answers whether it keeps both now.
+    async fn keep_version(&self, loaded: &LoadedJob, components: &BTreeSet<Version>, now: Timestamp) -> bool {
+        let is_kept = components.contains(&loaded.version) || self.keep_component(loaded).await;
+        match self.store.put_version(loaded.kept(now)).await {
+            Ok(()) => is_kept,
+            Err(error) => {
+                let (job, version) = (&loaded.job.id, loaded.version);
+                tracing::warn!(%job, %version, %error, "the version serves, but is not on record");
+                false
             }
         }
     }
 
-    /// Nothing has touched it for the quiet time, as far as its own time or our watching tells.
-    fn is_quiet(&self, file: &Watched, now: Timestamp) -> bool {
-        let modified = u64::try_from(file.signature.modified_nanos / 1_000_000).unwrap_or(u64::MAX);
-        let aged = now.since(Timestamp::from_millis(modified)) >= self.quiet;
-        !file.settled && (aged || now.since(file.since) >= self.quiet)
-    }
-
-    fn settle(&mut self, name: &str, outcome: LoadOutcome) -> bool {
+    /// Takes in how a load ended; answers whether that changes anything. One that was stopped
+    /// meanwhile is of no file that is known.
+    fn settle(&mut self, ended: Ended) -> bool {
         let now = self.clock.now();
-        let Some(file) = self.files.get_mut(name) else {
+        let (task, outcome) = match ended {
+            Ok(ended) => ended,
+            Err(error) => (error.id(), LoadOutcome::Broken(format!("loading it failed: {error}"))),
+        };
+        let Some((name, file)) = self.files.iter_mut().find(|(_, file)| file.is_loaded_by(task)) else {
             return false;
         };
-        file.settled = true;
+        file.load = None;
         match outcome {
             LoadOutcome::Unquiet => {
-                (file.settled, file.since) = (false, now);
+                file.waits.get_or_insert(now);
                 false
             }
             LoadOutcome::Same => file.state.breakage.take().is_some(),
@@ -242,48 +353,6 @@ impl Hopper {
                 true
             }
         }
-    }
-
-    async fn load(&self, name: &str) -> LoadOutcome {
-        let path = self.directory.join(name);
-        let read = tokio::task::spawn_blocking(move || read(&path)).await;
-        let bytes = match read {
-            Ok(Ok(Some(bytes))) => bytes,
-            Ok(Ok(None)) => return LoadOutcome::Unquiet,
-            Ok(Err(reason)) => return LoadOutcome::Broken(reason),
-            Err(error) => return LoadOutcome::Broken(format!("reading it failed: {error}")),
-        };
-        let version = Version::of(&bytes);
-        let serving = self.files.get(name).and_then(|file| file.state.loaded.as_ref());
-        if serving.is_some_and(|loaded| loaded.version == version) {
-            return LoadOutcome::Same;
-        }
-        match self.make_job(name, version, bytes).await {
-            Ok(loaded) => LoadOutcome::Loaded(Arc::new(loaded)),
-            Err(reason) => LoadOutcome::Broken(reason),
-        }
-    }
-
-    async fn make_job(&self, name: &str, version: Version, bytes: Vec<u8>) -> Result<LoadedJob, String> {
-        let size = bytes.len() as u64;
-        let loaded = self.loader.load(bytes).await.map_err(|error| error.to_string())?;
-        let overrides = loaded.descriptor.id.parse().ok().and_then(|id: JobId| self.overrides.get(&id));
-        let job =
-            Job::new(loaded.descriptor.clone(), &overrides.cloned().unwrap_or_default()).map_err(|e| e.to_string())?;
-        let schema = job.payload_schema.as_ref().map(PayloadSchema::compile).transpose()?;
-        let crons = crons_of(&job, schema.as_ref())?;
-        Ok(LoadedJob {
-            job,
-            version,
-            descriptor: loaded.descriptor,
-            imports: loaded.imports,
-            size,
-            file: name.to_owned(),
-            loaded_at: self.clock.now(),
-            schema,
-            crons,
-            runner: loaded.runner,
-        })
     }
 }
 
@@ -322,28 +391,4 @@ fn list_blocking(directory: &Path) -> std::io::Result<BTreeMap<String, Signature
         listing.insert(name, signature);
     }
     Ok(listing)
-}
-
-/// The bytes of a regular file, opened once and without following links; none when it changed under the reading.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(descriptor) => File::from(descriptor),
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        Err(rustix::io::Errno::LOOP) => return Err("it is a symbolic link; put the file itself here".to_owned()),
-        Err(error) => return Err(format!("it can't be opened: {}", std::io::Error::from(error))),
-    };
-    let failed = |error: std::io::Error| format!("it can't be read: {error}");
-    let before = file.metadata().map_err(failed)?;
-    if !before.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
-    if before.len() > limits::COMPONENT_BYTES {
-        return Err(format!("it has {} bytes; a component has at most {}", before.len(), limits::COMPONENT_BYTES));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or_default());
-    (&file).take(limits::COMPONENT_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    let after = file.metadata().map_err(failed)?;
-    let unchanged = before.modified().ok() == after.modified().ok() && bytes.len() as u64 == after.len();
-    Ok(unchanged.then_some(bytes))
 }

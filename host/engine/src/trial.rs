@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use jobmill_core::journal::{EffectKey, Entry, EntryKind, Finished, Memory, RememberedChange, Started};
+use jobmill_core::journal::{
+    EffectKey, Entry, EntryKind, Finished, Memory, RememberedChange, RememberedRequest, Started,
+};
 use jobmill_core::mail::{Mail, MailStatus};
 use jobmill_core::order::{Order, OrderPatch, OrderStatus};
 use jobmill_core::time::unit_interval;
@@ -74,6 +76,15 @@ pub enum TrialEffect {
         /// Where it would stand then.
         after: OrderStatus,
     },
+    /// An HTTP request that changes something. In the trial it is answered 200, with nothing in it.
+    Http {
+        /// Its method.
+        method: String,
+        /// Where it would go.
+        url: String,
+        /// Bytes of its body.
+        bytes: usize,
+    },
 }
 
 /// An effect that is done, so that no attempt does it again.
@@ -92,6 +103,15 @@ pub enum DoneBefore {
         order: String,
         /// What was changed.
         patch: OrderPatch,
+    },
+    /// An HTTP request.
+    Http {
+        /// Its method.
+        method: String,
+        /// Where it went.
+        url: String,
+        /// The status of the answer.
+        status: u16,
     },
 }
 
@@ -147,7 +167,12 @@ impl Handle {
             max_attempts: head.max_attempts,
             started_at,
             took: now.since(started_at),
-            finished: Finished { log: remainder.log, log_dropped: remainder.log_dropped, ..finished },
+            finished: Finished {
+                log: remainder.log,
+                log_dropped: remainder.log_dropped,
+                bill: remainder.bill,
+                ..finished
+            },
             effects,
             done_before,
             steps: remainder.entries.into_iter().filter_map(completed_step).collect(),
@@ -161,7 +186,10 @@ impl Handle {
         let (store, clock, entropy) = (Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.entropy));
         // What it would send takes nothing from what the job may send.
         let allowance = MailAllowance::of(&loaded.job, &Arc::default());
-        let context = AttemptContext::new(claimed, store, clock, entropy).with_mails(allowance).in_trial();
+        let context = AttemptContext::new(claimed, store, clock, entropy)
+            .with_mails(allowance)
+            .in_sandbox(Arc::clone(&loaded.sandbox))
+            .in_trial();
         let stop = Stop { cancelled: CancellationToken::new(), interrupted: self.shutdown.clone() };
         let running = loaded.runner.run(context, loaded.job.timeout.value, stop);
         match AssertUnwindSafe(running).catch_unwind().await {
@@ -219,6 +247,20 @@ impl AttemptContext {
         Ok(())
     }
 
+    /// An HTTP request that a trial would have sent.
+    pub fn rehearse_request(
+        &mut self,
+        key: EffectKey,
+        method: String,
+        url: String,
+        bytes: usize,
+    ) -> Result<(), RecordError> {
+        self.keep(EntryKind::HttpIntended { key: key.clone(), method: method.clone(), url: url.clone() })?;
+        self.keep(EntryKind::HttpSettled { key, status: Some(200), error: None, answer: None })?;
+        self.rehearsed(TrialEffect::Http { method, url, bytes });
+        Ok(())
+    }
+
     fn rehearsed(&mut self, effect: TrialEffect) {
         if let Some(trial) = &mut self.trial {
             trial.push(effect);
@@ -251,6 +293,12 @@ fn done_before(journal: &[Entry], memory: &Memory) -> Vec<DoneBefore> {
             let is_made = memory.orders.get(key) == Some(&RememberedChange::Made);
             (is_made && told.insert(key)).then(|| DoneBefore::Order { order: order.clone(), patch: patch.clone() })
         }
+        EntryKind::HttpIntended { key, method, url } => match memory.requests.get(key) {
+            Some(RememberedRequest::Done { status, .. }) if told.insert(key) => {
+                Some(DoneBefore::Http { method: method.clone(), url: url.clone(), status: *status })
+            }
+            _ => None,
+        },
         _ => None,
     });
     done.collect()

@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jobmill_core::{JobId, RunState};
+use jobmill_core::{JobId, RunState, Version, limits};
 use jobmill_engine::{EngineError, Handle, JobStatus};
 use jobmill_store::MemoryLog;
 use support::{ManualClock, Mill, put};
@@ -34,6 +34,7 @@ async fn a_newer_file_serves_the_next_attempt() {
     put(mill.hopper.path(), "hello.wasm", "hello retries=7 event=greet");
     mill.until_catalog(|handle| retries(handle, "hello") == Some(7)).await;
     assert_eq!(mill.record(run).await.run.head.state, RunState::Running, "it goes on with the version it began on");
+    assert_eq!(mill.handle.catalog().in_memory(), 2, "and so that one stays in memory");
     let second = mill.enqueue().await;
     assert_ne!(mill.finished(second).await.run.head.version, first);
 }
@@ -133,4 +134,151 @@ async fn a_hopper_that_can_not_be_read_at_the_start_is_an_error() {
     let ended = support::watchdog(mill.engine).await.expect("no panic");
     let Err(EngineError::Hopper { path: named, .. }) = ended else { panic!("{ended:?}") };
     assert_eq!(named, path.display().to_string());
+}
+
+/// Whether the hopper has told anything of the file.
+fn is_listed(handle: &Handle, file: &str) -> bool {
+    handle.catalog().listings().any(|listing| listing.file == file)
+}
+
+/// Puts one more job into the hopper, and waits until it serves: whatever was to be taken in before was.
+async fn deploy_other(mill: &Mill) {
+    put(mill.hopper.path(), "other.wasm", "other retries=1");
+    mill.until_catalog(|handle| retries(handle, "other").is_some()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_takes_long_to_load_holds_up_no_other() {
+    let mill = Mill::start();
+    mill.ready().await;
+    put(mill.hopper.path(), "long.wasm", "long slow retries=3");
+    mill.until_slow(1).await;
+    deploy_other(&mill).await;
+    put(mill.hopper.path(), "hello.wasm", "hello retries=7");
+    mill.until_catalog(|handle| retries(handle, "hello") == Some(7)).await;
+    assert!(!is_listed(&mill.handle, "long.wasm"), "it is not known to be broken");
+    mill.until_slow(1).await;
+    mill.slow.release();
+    mill.until_catalog(|handle| retries(handle, "long") == Some(3)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_files_that_take_long_are_each_loaded_once_at_a_time() {
+    let mill = Mill::start();
+    mill.ready().await;
+    for name in ["first", "second", "third"] {
+        put(mill.hopper.path(), &format!("{name}.wasm"), &format!("{name} slow retries=3"));
+    }
+    mill.until_slow(3).await;
+    deploy_other(&mill).await;
+    std::fs::remove_file(mill.hopper.path().join("other.wasm")).expect("removed");
+    mill.until_catalog(|handle| retries(handle, "other").is_none()).await;
+    // Looks since then began no second load of any.
+    mill.until_slow(3).await;
+    mill.slow.release();
+    for name in ["first", "second", "third"] {
+        mill.until_catalog(|handle| retries(handle, name) == Some(3)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changes_while_it_is_loaded_serves_what_it_became() {
+    let mill = Mill::start();
+    mill.ready().await;
+    let replaced = "hello slow retries=7";
+    put(mill.hopper.path(), "hello.wasm", replaced);
+    mill.until_slow(1).await;
+    put(mill.hopper.path(), "hello.wasm", "hello retries=8");
+    mill.until_catalog(|handle| retries(handle, "hello") == Some(8)).await;
+    mill.until_slow(0).await;
+    mill.slow.release();
+    deploy_other(&mill).await;
+    assert_eq!(retries(&mill.handle, "hello"), Some(8));
+    let served = mill.store.versions(&job("hello")).await.expect("readable");
+    assert!(served.iter().all(|it| it.version != Version::of(replaced.as_bytes())), "{served:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_took_long_to_load_counts_for_nothing_once_newer_content_is_quiet() {
+    let mill = Mill::start();
+    mill.ready().await;
+    let replaced = "hello slow retries=7";
+    put(mill.hopper.path(), "hello.wasm", replaced);
+    mill.until_slow(1).await;
+    mill.clock.advance(Duration::from_secs(5));
+    put(mill.hopper.path(), "hello.wasm", "hello slow retries=8");
+    mill.slow.release();
+    mill.until_catalog(|handle| retries(handle, "hello") == Some(8)).await;
+    deploy_other(&mill).await;
+    let served = mill.store.versions(&job("hello")).await.expect("readable");
+    assert!(served.iter().all(|it| it.version != Version::of(replaced.as_bytes())), "{served:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_serves_until_newer_content_is_quiet() {
+    let mill = Mill::start();
+    mill.ready().await;
+    put(mill.hopper.path(), "hello.wasm", "hello slow retries=7");
+    mill.until_slow(1).await;
+    // Of a time that has not come it is quiet when the clock has moved since it was seen.
+    let newer = mill.hopper.path().join("newer");
+    std::fs::write(&newer, "hello retries=8").expect("written");
+    let later = std::time::UNIX_EPOCH + Duration::from_millis(mill.handle.now().as_millis()) + Duration::from_hours(24);
+    let file = std::fs::File::options().write(true).open(&newer).expect("opened");
+    file.set_modified(later).expect("dated");
+    std::fs::rename(newer, mill.hopper.path().join("hello.wasm")).expect("renamed");
+    mill.slow.release();
+    let mut generations = mill.handle.catalog_changes();
+    support::watchdog(async {
+        while retries(&mill.handle, "hello") != Some(7) {
+            generations.changed().await.expect("the engine runs");
+        }
+    })
+    .await;
+    mill.until_catalog(|handle| retries(handle, "hello") == Some(8)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_removed_while_it_is_loaded_is_gone() {
+    let mill = Mill::start();
+    mill.ready().await;
+    put(mill.hopper.path(), "long.wasm", "long slow");
+    mill.until_slow(1).await;
+    std::fs::remove_file(mill.hopper.path().join("long.wasm")).expect("removed");
+    mill.until_slow(0).await;
+    mill.slow.release();
+    deploy_other(&mill).await;
+    assert!(!is_listed(&mill.handle, "long.wasm"));
+    put(mill.hopper.path(), "long.wasm", "long slow retries=3");
+    mill.until_catalog(|handle| retries(handle, "long") == Some(3)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_files_with_one_id_the_first_by_name_serves_when_it_is_loaded() {
+    let mill = Mill::start();
+    mill.ready().await;
+    put(mill.hopper.path(), "alpha.wasm", "hello slow retries=9");
+    mill.until_slow(1).await;
+    deploy_other(&mill).await;
+    assert_eq!((retries(&mill.handle, "hello"), broken(&mill.handle, "hello.wasm")), (Some(2), None));
+    mill.slow.release();
+    mill.until_catalog(|handle| retries(handle, "hello") == Some(9)).await;
+    assert!(broken(&mill.handle, "hello.wasm").expect("broken").contains("already served by alpha.wasm"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_waits_for_what_takes_long_to_load_but_not_for_ever() {
+    let hopper = tempfile::tempdir().expect("a directory");
+    put(hopper.path(), "hello.wasm", "hello retries=2");
+    put(hopper.path(), "long.wasm", "long slow retries=3");
+    let mill = Mill::open(hopper, MemoryLog::new(), Arc::new(ManualClock::new()), 4);
+    let early = tokio::time::timeout(Duration::from_millis(200), mill.handle.ready());
+    assert!(early.await.is_err(), "work is taken before the job is there");
+    mill.clock.until_slept_to(mill.handle.now().after(limits::COMPILE_CPU)).await;
+    mill.clock.advance(limits::COMPILE_CPU);
+    support::watchdog(mill.handle.ready()).await;
+    mill.until_catalog(|handle| retries(handle, "hello").is_some()).await;
+    assert!(!is_listed(&mill.handle, "long.wasm"));
+    mill.slow.release();
+    mill.until_catalog(|handle| retries(handle, "long") == Some(3)).await;
 }

@@ -32,7 +32,7 @@ fn open(
 ) -> Mill {
     put(hopper.path(), "report.wasm", component);
     Mill::compose(hopper, log, clock, |settings| {
-        settings.overrides.insert(report(), overrides);
+        settings.overrides.jobs.insert(report(), overrides);
     })
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jobmill_core::flow::RateLimit;
 use jobmill_core::job::JobOverrides;
-use jobmill_core::journal::{EffectKey, LogLevel, LogLine};
+use jobmill_core::journal::{EffectKey, LogLevel, LogLine, RememberedRequest};
 use jobmill_core::mail::{Mail, MailStatus, Mailbox, Message};
 use jobmill_core::order::{Money, Order, OrderPatch, OrderStatus};
 use jobmill_core::run::AttemptOutcome;
@@ -205,7 +205,7 @@ async fn a_trial_takes_nothing_from_what_its_job_may_send() {
     let mill = Mill::compose(hopper, MemoryLog::new(), Arc::new(ManualClock::new()), |settings| {
         let limit = RateLimit { limit: 1, period: Duration::from_hours(1), key: None };
         let overrides = JobOverrides { mail_limit: Some(limit), ..JobOverrides::default() };
-        settings.overrides.insert("hello".parse().expect("a job id"), overrides);
+        settings.overrides.jobs.insert("hello".parse().expect("a job id"), overrides);
     });
     let sends = |script: &Script, expected: [bool; 2]| {
         script.play(Box::new(move |context: AttemptContext, _| {
@@ -225,4 +225,37 @@ async fn a_trial_takes_nothing_from_what_its_job_may_send() {
     assert_eq!(mill.finished(real).await.run.head.state, RunState::Completed);
     sends(&mill.script, [true, false]);
     assert_eq!(tried(&mill, run).await.finished.to, RunState::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_tells_the_requests_that_it_would_send_and_those_that_are_done() {
+    let mill = Mill::start();
+    let url = "https://api.example.com/orders";
+    let key = |occurrence| EffectKey::http("POST", url, b"{}", occurrence);
+    mill.script.play(Box::new(move |mut context: AttemptContext, _| {
+        Box::pin(async move {
+            context.intend_request(key(0), "POST".to_owned(), url.to_owned()).await.expect("there is room");
+            context.settle_request(key(0), Some(201), None, None).await.expect("there is room");
+            context.intend_request(key(1), "POST".to_owned(), url.to_owned()).await.expect("there is room");
+            let refused = Some("answered 503".to_owned());
+            context.settle_request(key(1), Some(503), refused, None).await.expect("there is room");
+            (Outcome::failed(FailureKind::Permanent, "a bug"), context)
+        })
+    }));
+    let run = mill.enqueue().await;
+    assert_eq!(mill.finished(run).await.run.head.state, RunState::Dead);
+    mill.script.play(Box::new(move |mut context: AttemptContext, _| {
+        Box::pin(async move {
+            let done = RememberedRequest::Done { status: 201, answer: None };
+            assert_eq!(context.remembered_request(&key(0)), Some(&done));
+            assert_eq!(context.remembered_request(&key(1)), Some(&RememberedRequest::Failed));
+            context.rehearse_request(key(1), "POST".to_owned(), url.to_owned(), 2).expect("there is room");
+            (Outcome::Completed { output: None }, context)
+        })
+    }));
+    let trial = tried(&mill, run).await;
+    let (method, url) = ("POST".to_owned(), url.to_owned());
+    let done = DoneBefore::Http { method: method.clone(), url: url.clone(), status: 201 };
+    assert_eq!(trial.done_before, [done]);
+    assert_eq!(trial.effects, [TrialEffect::Http { method, url, bytes: 2 }]);
 }

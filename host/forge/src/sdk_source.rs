@@ -9,6 +9,7 @@ use toml::{Table, Value};
 
 static SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../guest-sdk/src");
 static MACROS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../guest-sdk/macros/src");
+static SDK_WIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../guest-sdk/wit");
 static WIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../wit");
 const SDK_MANIFEST: &str = include_str!("../../../guest-sdk/Cargo.toml");
 const MACROS_MANIFEST: &str = include_str!("../../../guest-sdk/macros/Cargo.toml");
@@ -25,6 +26,7 @@ pub(crate) fn vendor(directory: &Path) -> Result<PathBuf, ForgeError> {
     write(&sdk.join("macros/Cargo.toml"), standalone(MACROS_MANIFEST)?.as_bytes())?;
     copy(&SDK, &sdk.join("src"))?;
     copy(&MACROS, &sdk.join("macros/src"))?;
+    copy(&SDK_WIT, &sdk.join("wit"))?;
     // The bindings are generated from `../wit`, as in the repository.
     copy(&WIT, &directory.join("vendor/wit"))?;
     Ok(place)
@@ -113,7 +115,9 @@ mod tests {
     fn every_source_file_comes_along() {
         let root = tempdir().unwrap();
         vendor(root.path()).unwrap();
-        for file in ["src/lib.rs", "src/testing/mod.rs", "src/testing/world.rs", "macros/src/job.rs"] {
+        for file in
+            ["src/lib.rs", "src/testing/mod.rs", "src/testing/world.rs", "macros/src/job.rs", "wit/deps/http.wit"]
+        {
             let vendored = fs::read(root.path().join("vendor/jobmill-sdk").join(file)).unwrap();
             let original = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest-sdk/").to_owned() + file;
             assert_eq!(vendored, fs::read(original).unwrap(), "{file}");

@@ -4,18 +4,19 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Criterion, Throughput};
-use jobmill_backends::{Faults, MailMode, MailSettings, Mailer, Orders};
+use jobmill_backends::{Faults, MailMode, MailSettings, Mailer, Orders, Outgoing, SystemResolver};
+use jobmill_core::job::SandboxLimits;
 use jobmill_core::mail::Mailbox;
 use jobmill_core::time::Sleep;
 use jobmill_core::{Clock, Entropy, Json, Outcome, RunId, Timestamp, Version};
 use jobmill_engine::{AttemptContext, Loaded, Loader as _, Stop};
-use jobmill_runtime::{Compiler, InDoubt, Runtime, RuntimeSettings};
+use jobmill_runtime::{Compiler, InDoubt, JobSecrets, Runtime, RuntimeSettings};
 use jobmill_store::{Claimed, JobRules, LogStore, MemoryLog, NewRun, Query, Room, Rules, RunFlow, Store};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -71,6 +72,17 @@ impl Clock for MachineClock {
     fn sleep_until(&self, at: Timestamp) -> Sleep {
         Box::pin(tokio::time::sleep(at.since(self.now())))
     }
+
+    #[expect(clippy::disallowed_methods, reason = "reading the machine's clocks is part of what an attempt costs")]
+    fn elapsed(&self) -> Duration {
+        static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+        FIRST.elapsed()
+    }
+
+    fn thread_cpu(&self) -> Duration {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec.try_into().expect("after zero"), time.tv_nsec.try_into().expect("below a second"))
+    }
 }
 
 /// Counts, so that every id differs.
@@ -103,11 +115,14 @@ impl Bench {
         let mailer = Mailer::new(MailSettings { mode: MailMode::Capture, from }, Arc::new(Faults::default()));
         let runtime = Runtime::new(RuntimeSettings {
             concurrency: 16,
-            cache_directory: None,
+            largest: SandboxLimits::default(),
+            cache: None,
             compiler: Compiler::Here,
             mailer: Arc::new(mailer.expect("usable settings")),
             orders: Arc::new(Orders::embedded(query, Arc::new(Faults::default()))),
             in_doubt: InDoubt::Resend,
+            outgoing: Outgoing::new(Arc::new(SystemResolver)).expect("usable settings"),
+            secrets: JobSecrets::new(),
         });
         let runtime = runtime.expect("the runtime starts");
         let loaded = runtime.load(component).await.expect("the job loads");

@@ -1,22 +1,19 @@
 //! Compiling one component in a process of its own: what that process does, and the bounds it sets itself.
 //! It starts no process and loads nothing; `compiler` does the one, `loader` the other.
 
-use std::path::Path;
 use std::{io, panic, process};
 
 use jobmill_core::limits;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wasmtime::Engine;
-use wasmtime::component::Component;
 
 use crate::engine::{self, AddressSpace};
 use crate::outcome::text;
 
-/// Compiles the component, so that a runtime that keeps its code in this directory finds it there. The error is a reason.
-pub fn compile(component: &[u8], cache_directory: &Path, address_space: AddressSpace) -> Result<(), String> {
-    let cache = engine::cache(cache_directory).map_err(|error| error.to_string())?;
-    let engine = Engine::new(&engine::config(Some(&cache), address_space)).map_err(|error| text(&error))?;
-    Component::new(&engine, component).map(drop).map_err(|error| text(&error))
+/// The native code of the component, for an engine of this program. The error is a reason.
+pub fn compile(component: &[u8], address_space: AddressSpace) -> Result<Vec<u8>, String> {
+    let engine = Engine::new(&engine::config(address_space)).map_err(|error| text(&error))?;
+    engine.precompile_component(component).map_err(|error| text(&error))
 }
 
 /// Bounds what this process may take from now on: the processor time and the memory of one compilation. A panic aborts
@@ -47,39 +44,34 @@ fn lower(resource: Resource, current: u64, maximum: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use jobmill_core::job::SandboxLimits;
+
     use super::*;
+    use crate::cache::Code;
 
     const COMPONENT: &[u8] = b"(component (core module (func (export \"f\") (result i32) i32.const 7)))";
 
     #[test]
-    fn what_was_compiled_apart_is_found_by_the_engine_that_serves() {
-        let directory = tempfile::tempdir().expect("a directory");
+    fn what_was_compiled_apart_is_taken_by_the_engine_that_serves() {
         let component = wat::parse_bytes(COMPONENT).expect("a component");
-        let cache = engine::cache(directory.path()).expect("usable");
-        let (serving, address_space, _ticker) = engine::start(2, Some(&cache)).expect("it starts");
-        compile(&component, directory.path(), address_space).expect("compiled");
-        Component::new(&serving, &component).expect("loaded");
-        assert_eq!((cache.cache_hits(), cache.cache_misses()), (1, 0));
+        let (serving, address_space, _ticker) = engine::start(2, &SandboxLimits::default()).expect("it starts");
+        let code = Code::compiled(compile(&component, address_space).expect("compiled"));
+        assert!(code.load(&serving).is_ok());
     }
 
     #[test]
     fn code_for_a_scarce_address_space_is_other_code() {
-        let directory = tempfile::tempdir().expect("a directory");
         let component = wat::parse_bytes(COMPONENT).expect("a component");
-        let cache = engine::cache(directory.path()).expect("usable");
-        compile(&component, directory.path(), AddressSpace::Scarce).expect("compiled");
-        for (address_space, counts) in [(AddressSpace::Ample, (0, 1)), (AddressSpace::Scarce, (1, 1))] {
-            let engine = Engine::new(&engine::config(Some(&cache), address_space)).expect("it starts");
-            Component::new(&engine, &component).expect("loaded");
-            assert_eq!((cache.cache_hits(), cache.cache_misses()), counts, "{address_space:?}");
+        let code = Code::compiled(compile(&component, AddressSpace::Scarce).expect("compiled"));
+        for (address_space, fits) in [(AddressSpace::Ample, false), (AddressSpace::Scarce, true)] {
+            let engine = Engine::new(&engine::config(address_space)).expect("it starts");
+            assert_eq!(code.load(&engine).is_ok(), fits, "{address_space:?}");
         }
     }
 
     #[test]
     fn what_is_no_component_is_refused_with_a_reason() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let reason =
-            compile(b"\0asm\x0d\0\x01\0\xff", directory.path(), AddressSpace::Ample).expect_err("no component");
+        let reason = compile(b"\0asm\x0d\0\x01\0\xff", AddressSpace::Ample).expect_err("no component");
         assert!(!reason.is_empty() && !reason.contains('\n'), "{reason:?}");
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use jobmill_core::job::descriptor::{Concurrency, Debounce, RateLimit};
+use jobmill_core::job::{Limit, SandboxLimits};
 use jobmill_core::time::format_duration;
 use jobmill_core::{Backoff, Descriptor, Trigger, limits};
 use jobmill_engine::LoadError;
@@ -16,10 +17,17 @@ use crate::outcome::cause;
 use crate::state::HostState;
 use crate::ticker::Ticker;
 
-/// Calls `describe` in an instance of its own, sealed off: no host calls, an empty WASI, a short deadline.
-pub(crate) async fn describe(job: &JobPre<HostState>, ticker: &Ticker) -> Result<Descriptor, LoadError> {
+/// Calls `describe` in an instance of its own, sealed off: no host calls, an empty WASI, a short deadline. Whose limits hold is not
+/// known before it has said which job it is, so it may have as much memory as any job.
+pub(crate) async fn describe(
+    job: &JobPre<HostState>,
+    ticker: &Ticker,
+    largest: &SandboxLimits,
+) -> Result<Descriptor, LoadError> {
     let _running = ticker.guest();
-    let mut store = HostState::describing().into_store(job.engine());
+    let large = [Limit::Memory, Limit::TableElements];
+    let may = large.into_iter().fold(SandboxLimits::default(), |all, limit| all.with(limit, largest.get(limit)));
+    let mut store = HostState::describing(may).into_store(job.engine());
     let call = async {
         let instance = job.instantiate_async(&mut store).await?;
         instance.jobmill_job_lifecycle().call_describe(&mut store).await
@@ -27,7 +35,7 @@ pub(crate) async fn describe(job: &JobPre<HostState>, ticker: &Ticker) -> Result
     let refused = |reason: String| Err(LoadError(format!("describe: {reason}")));
     match tokio::time::timeout(limits::DESCRIBE_TIMEOUT, AssertUnwindSafe(call).catch_unwind()).await {
         Ok(Ok(Ok(descriptor))) => Ok(descriptor.into()),
-        Ok(Ok(Err(error))) => refused(cause(&error).1),
+        Ok(Ok(Err(error))) => refused(cause(&error, &may).1),
         Ok(Err(_)) => refused("the engine panicked; please report the component".to_owned()),
         Err(_) => refused(format!("took longer than {}", format_duration(limits::DESCRIBE_TIMEOUT))),
     }

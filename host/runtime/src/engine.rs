@@ -1,12 +1,9 @@
 //! wasmtime as it is set up here: what components may use, how instances get their memory, and what interrupts them.
 //! It loads and runs nothing.
 
-use std::path::Path;
-
+use jobmill_core::job::{Limit, SandboxLimits};
 use jobmill_core::limits;
-use wasmtime::{
-    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy,
-};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
 
 use crate::runtime::RuntimeError;
 use crate::ticker::Ticker;
@@ -15,8 +12,10 @@ use crate::ticker::Ticker;
 const WASM_STACK_BYTES: usize = 512 * 1024;
 /// Stack of guest and host calls together: a host call on a nearly full guest stack still has room.
 const ASYNC_STACK_BYTES: usize = 2 * 1024 * 1024;
-/// Components that are compiled and described at once, beside the attempts: the compiler takes every core it is given.
+/// Components that are taken in and described at once, beside the attempts.
 pub(crate) const LOADING: usize = 2;
+/// Components that are compiled at once: the compiler takes every core it is given.
+pub(crate) const COMPILING: usize = 2;
 
 /// The guard behind each memory where address space is scarce.
 const GUARD_BYTES: u64 = 64 * 1024;
@@ -39,10 +38,13 @@ pub enum AddressSpace {
     Scarce,
 }
 
-/// An engine for up to `concurrency` attempts at once, with the ticker that moves its epoch on while guests run. Compiled code is kept in `cache`.
-pub(crate) fn start(concurrency: usize, cache: Option<&Cache>) -> Result<(Engine, AddressSpace, Ticker), RuntimeError> {
-    let mut pooled = config(cache, AddressSpace::Ample);
-    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(concurrency)));
+/// An engine for up to `concurrency` attempts at once, none of which may have more than `largest`, with the ticker that moves its epoch on while guests run.
+pub(crate) fn start(
+    concurrency: usize,
+    largest: &SandboxLimits,
+) -> Result<(Engine, AddressSpace, Ticker), RuntimeError> {
+    let mut pooled = config(AddressSpace::Ample);
+    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(concurrency, largest)));
     let (engine, address_space) = match Engine::new(&pooled) {
         Ok(engine) => (engine, AddressSpace::Ample),
         Err(error) => {
@@ -51,7 +53,7 @@ pub(crate) fn start(concurrency: usize, cache: Option<&Cache>) -> Result<(Engine
                 "no address space can be set aside for {concurrency} attempts; instances are allocated one by one, \
                  which is slower. Lower engine.concurrency or lift the limit on virtual memory"
             );
-            let engine = Engine::new(&config(cache, AddressSpace::Scarce));
+            let engine = Engine::new(&config(AddressSpace::Scarce));
             (engine.map_err(|error| RuntimeError::Engine(format!("{error:#}")))?, AddressSpace::Scarce)
         }
     };
@@ -61,8 +63,8 @@ pub(crate) fn start(concurrency: usize, cache: Option<&Cache>) -> Result<(Engine
     Ok((engine, address_space, ticker))
 }
 
-/// All that code depends on. What is compiled with the same settings elsewhere is found in the same cache.
-pub(crate) fn config(cache: Option<&Cache>, address_space: AddressSpace) -> Config {
+/// All that code depends on. What is compiled with the same settings elsewhere is taken here.
+pub(crate) fn config(address_space: AddressSpace) -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
@@ -81,21 +83,11 @@ pub(crate) fn config(cache: Option<&Cache>, address_space: AddressSpace) -> Conf
     if address_space == AddressSpace::Scarce {
         config.memory_reservation(limits::MEMORY_BYTES as u64).memory_guard_size(GUARD_BYTES);
     }
-    config.cache(cache.cloned());
     config
 }
 
-/// Compiled code by content and settings, so that a start does not compile again what the last one did.
-pub(crate) fn cache(directory: &Path) -> Result<Cache, RuntimeError> {
-    let unusable = |reason| RuntimeError::Cache { directory: directory.to_owned(), reason };
-    let absolute = std::path::absolute(directory).map_err(|error| unusable(error.to_string()))?;
-    let mut settings = CacheConfig::new();
-    settings.with_directory(absolute);
-    Cache::new(settings).map_err(|error| unusable(format!("{error:#}")))
-}
-
 /// A pool with room for every attempt, every trial and every describe, so that none ever finds it empty.
-fn pool(concurrency: usize) -> PoolingAllocationConfig {
+fn pool(concurrency: usize, largest: &SandboxLimits) -> PoolingAllocationConfig {
     let slots = u32::try_from(concurrency.saturating_add(limits::TRIALS + LOADING)).unwrap_or(u32::MAX);
     let instances = u32::try_from(limits::INSTANCES).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
@@ -108,8 +100,9 @@ fn pool(concurrency: usize) -> PoolingAllocationConfig {
         .max_core_instances_per_component(instances)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_tables_per_component(TABLES_PER_COMPONENT)
-        .max_memory_size(limits::MEMORY_BYTES)
-        .table_elements(limits::TABLE_ELEMENTS)
+        // Address space and no more: what an instance may have of it, its job's limits say.
+        .max_memory_size(largest.size(Limit::Memory))
+        .table_elements(largest.size(Limit::TableElements))
         .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
         .table_keep_resident(TABLE_KEPT_BYTES)
         .async_stack_keep_resident(STACK_KEPT_BYTES)

@@ -4,12 +4,15 @@
 mod attempt;
 mod bindings;
 mod bounds;
+mod busy;
+mod cache;
 mod capability;
 mod compile;
 mod compiler;
 mod describe;
 mod engine;
 mod loader;
+mod meter;
 mod outcome;
 mod preamble;
 mod runtime;
@@ -17,6 +20,8 @@ mod state;
 mod stopped;
 mod ticker;
 
+pub use cache::CacheSettings;
+pub use capability::http::JobSecrets;
 pub use compile::{compile, confine};
 pub use compiler::Compiler;
 pub use engine::AddressSpace;

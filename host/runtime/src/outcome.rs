@@ -4,6 +4,8 @@
 use std::any::Any;
 use std::time::Duration;
 
+use jobmill_core::job::allow::Denied;
+use jobmill_core::job::{Limit, SandboxLimits};
 use jobmill_core::outcome::AttemptError;
 use jobmill_core::{FailureKind, Json, Outcome, limits};
 use jobmill_engine::RecordError;
@@ -13,13 +15,13 @@ use wasmtime_wasi::I32Exit;
 
 use crate::bindings::since_0_1::jobmill::job::types::Failure;
 use crate::capability::printable;
-use crate::stopped::Stopped;
+use crate::stopped::{Stopped, told};
 
-/// The guest returned.
-pub(crate) fn of_return(returned: Result<Option<String>, Failure>) -> Outcome {
+/// The guest returned; its output may have `most` bytes.
+pub(crate) fn of_return(returned: Result<Option<String>, Failure>, most: usize) -> Outcome {
     match returned {
         Ok(None) => Outcome::Completed { output: None },
-        Ok(Some(output)) => of_output(&output),
+        Ok(Some(output)) => of_output(&output, most),
         Err(Failure::Transient(reason)) => Outcome::failed(FailureKind::Transient, printable(&reason)),
         Err(Failure::Permanent(reason)) => Outcome::failed(FailureKind::Permanent, printable(&reason)),
         Err(Failure::RetryAfter(after)) => Outcome::Failed {
@@ -30,9 +32,9 @@ pub(crate) fn of_return(returned: Result<Option<String>, Failure>) -> Outcome {
     }
 }
 
-fn of_output(output: &str) -> Outcome {
-    if output.len() > limits::OUTPUT_BYTES {
-        let (bytes, most) = (output.len(), limits::OUTPUT_BYTES);
+fn of_output(output: &str, most: usize) -> Outcome {
+    if output.len() > most {
+        let (bytes, most) = (output.len(), told(Limit::Output, most));
         return Outcome::failed(FailureKind::Limit, format!("the output has {bytes} bytes; it may have {most}"));
     }
     match Json::parse(output) {
@@ -42,7 +44,7 @@ fn of_output(output: &str) -> Outcome {
 }
 
 /// The guest's call ended before it returned. `last_words` are the last on its standard error.
-pub(crate) fn of_error(error: &wasmtime::Error, last_words: Option<&str>) -> Outcome {
+pub(crate) fn of_error(error: &wasmtime::Error, last_words: Option<&str>, limits: &SandboxLimits) -> Outcome {
     // The run is another attempt's now, or there was no room after all: nothing is the job's doing.
     let stopped = error.downcast_ref::<Stopped>();
     if matches!(stopped, Some(Stopped::Record(RecordError::LeaseLost(_)))) || error.is::<PoolConcurrencyLimitError>() {
@@ -57,7 +59,7 @@ pub(crate) fn of_error(error: &wasmtime::Error, last_words: Option<&str>) -> Out
             retry_after: Some(*delay),
         };
     }
-    let (kind, message) = cause(error);
+    let (kind, message) = cause(error, limits);
     // All panics of a language are one trap. What was said before it tells them apart, for people and for groups.
     let message = match last_words {
         Some(words) if gave_up(error) => format!("{words} ({message})"),
@@ -71,8 +73,29 @@ pub(crate) fn of_error(error: &wasmtime::Error, last_words: Option<&str>) -> Out
     Outcome::Failed { error: failure, retry_after: None }
 }
 
+/// The same end, told with what the guest was refused before it failed. Where it failed for good, or gave up, that is a denial; where it asks
+/// to be tried again it may have met something else since, and is.
+pub(crate) fn with_denial(outcome: Outcome, denied: Option<&Denied>) -> Outcome {
+    let (Outcome::Failed { error, .. }, Some(denied)) = (&outcome, denied) else { return outcome };
+    let kind = match error.kind {
+        FailureKind::Permanent | FailureKind::Trap => FailureKind::Denied,
+        FailureKind::Transient => FailureKind::Transient,
+        _ => return outcome,
+    };
+    let denial = printable(&denied.to_string());
+    let message = if error.message.contains(&denial) {
+        error.message.clone()
+    } else {
+        // What would allow it is not to be what is cut off.
+        let room = limits::ERROR_TEXT_BYTES.saturating_sub(denial.len() + " ()".len());
+        format!("{} ({denial})", limits::truncate(&error.message, room))
+    };
+    let error = AttemptError { trace: error.trace.clone(), ..AttemptError::new(kind, message) };
+    Outcome::Failed { error, retry_after: None }
+}
+
 /// What ended a guest's call, and in which words that is told.
-pub(crate) fn cause(error: &wasmtime::Error) -> (FailureKind, String) {
+pub(crate) fn cause(error: &wasmtime::Error, limits: &SandboxLimits) -> (FailureKind, String) {
     if let Some(stopped) = error.downcast_ref::<Stopped>() {
         return (kind_of_stop(stopped), printable(&stopped.to_string()));
     }
@@ -80,11 +103,19 @@ pub(crate) fn cause(error: &wasmtime::Error) -> (FailureKind, String) {
         return (FailureKind::Trap, format!("the component exited with status {}", exit.0));
     }
     if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
-        return (FailureKind::Limit, format!("the component holds more than {} resources", limits::RESOURCE_HANDLES));
+        let most = told(Limit::Handles, limits.size(Limit::Handles));
+        return (FailureKind::Limit, format!("the component holds more resources than it may have: {most}"));
     }
     if is_hostcall_fuel_exhausted(error) {
-        let most = limits::HOST_CALL_BYTES;
-        return (FailureKind::Limit, format!("the component handed over more than {most} bytes at once"));
+        let most = told(Limit::HostCall, limits.size(Limit::HostCall));
+        return (FailureKind::Limit, format!("the component handed over more than {most} at once"));
+    }
+    if is_random_exceeded(error) {
+        let most = told(Limit::Random, limits.size(Limit::Random));
+        return (
+            FailureKind::Limit,
+            format!("the component asked for more random bytes at once than it may have: {most}"),
+        );
     }
     (FailureKind::Trap, text(error))
 }
@@ -101,7 +132,8 @@ fn kind_of_stop(stopped: &Stopped) -> FailureKind {
         Stopped::Paced { .. } => FailureKind::RetryAfter,
         Stopped::Describing => FailureKind::Denied,
         Stopped::Record(RecordError::JournalFull)
-        | Stopped::HostCalls
+        | Stopped::HostCalls { .. }
+        | Stopped::HttpRequests { .. }
         | Stopped::Table { .. }
         | Stopped::StepName { .. }
         | Stopped::StepValueSize { .. } => FailureKind::Limit,
@@ -126,6 +158,11 @@ pub(crate) fn of_panic(panic: &(dyn Any + Send)) -> Outcome {
     let words = words.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given");
     tracing::error!(reason = words, "the engine panicked while it served a component");
     Outcome::failed(FailureKind::Host, format!("the engine panicked while it served the component: {words}"))
+}
+
+/// This error has no type of its own, so it is known by its words; a test meets it with a real component.
+fn is_random_exceeded(error: &wasmtime::Error) -> bool {
+    error.root_cause().to_string().starts_with("requested len ")
 }
 
 /// wasmtime keeps this error's type to itself, so it is known by its name; a test meets it with a real component.

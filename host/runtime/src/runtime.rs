@@ -4,14 +4,19 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jobmill_backends::{Mailer, Orders};
+use jobmill_backends::{Mailer, Orders, Outgoing};
+use jobmill_core::job::SandboxLimits;
 use jobmill_core::mail::InDoubt;
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::bindings::since_0_1;
-use crate::compiler::{Child, Compiler};
+use crate::busy::BusyThreads;
+use crate::cache::{CacheSettings, CodeCache};
+use crate::capability::http::JobSecrets;
+use crate::capability::{config, http, network};
+use crate::compiler::{Compiler, Compiling};
 use crate::engine;
 use crate::state::HostState;
 use crate::ticker::Ticker;
@@ -20,8 +25,11 @@ use crate::ticker::Ticker;
 pub struct RuntimeSettings {
     /// Attempts that may be under way at once; memory is set aside for as many.
     pub concurrency: usize,
-    /// Where compiled code is kept between starts; only the engine's own user may write there. None: nowhere.
-    pub cache_directory: Option<PathBuf>,
+    /// The most that any job may have, and no less than the defaults, by which components are described; address space is set
+    /// aside for as much.
+    pub largest: SandboxLimits,
+    /// Where compiled code is kept between starts. None: nowhere.
+    pub cache: Option<CacheSettings>,
     /// Who compiles.
     pub compiler: Compiler,
     /// What sends mail.
@@ -30,6 +38,10 @@ pub struct RuntimeSettings {
     pub orders: Arc<Orders>,
     /// What happens to a mail whose answer was lost.
     pub in_doubt: InDoubt,
+    /// What sends HTTP requests.
+    pub outgoing: Outgoing,
+    /// What the host puts into them for a job; jobs never see it.
+    pub secrets: JobSecrets,
 }
 
 /// The runtime can't be started.
@@ -53,6 +65,8 @@ pub(crate) struct World {
     pub(crate) mailer: Arc<Mailer>,
     pub(crate) orders: Arc<Orders>,
     pub(crate) in_doubt: InDoubt,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) secrets: JobSecrets,
 }
 
 /// Loads components, and through what it loads, runs them.
@@ -60,32 +74,52 @@ pub struct Runtime {
     pub(crate) linker: Linker<HostState>,
     pub(crate) world: Arc<World>,
     pub(crate) ticker: Arc<Ticker>,
-    /// One permit for each component that is being loaded.
+    /// The most that any job may have.
+    pub(crate) largest: SandboxLimits,
+    pub(crate) busy: Arc<BusyThreads>,
+    /// One permit for each component that is being loaded; none is held while it compiles.
     pub(crate) loading: Arc<Semaphore>,
-    /// What compiles in this process's stead.
-    pub(crate) child: Option<Child>,
+    /// What compiles.
+    pub(crate) compiling: Compiling,
+    /// What was compiled before.
+    pub(crate) cache: Option<Arc<CodeCache>>,
 }
 
 impl Runtime {
     /// Starts the runtime.
     pub fn new(settings: RuntimeSettings) -> Result<Self, RuntimeError> {
-        let cache = settings.cache_directory.as_deref().map(engine::cache).transpose()?;
-        let (engine, address_space, ticker) = engine::start(settings.concurrency, cache.as_ref())?;
-        let child = match (settings.compiler, cache) {
-            (Compiler::Child(program), Some(cache)) => Some(Child::new(program, cache, address_space)),
-            _ => None,
-        };
+        let (engine, address_space, ticker) = engine::start(settings.concurrency, &settings.largest)?;
+        let cache = settings.cache.map(|cache| CodeCache::open(cache, &engine)).transpose()?.map(Arc::new);
+        let compiling = Compiling::new(settings.compiler, address_space);
         let linker = linker(&engine).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
-        let world = World { mailer: settings.mailer, orders: settings.orders, in_doubt: settings.in_doubt };
+        let world = World {
+            mailer: settings.mailer,
+            orders: settings.orders,
+            in_doubt: settings.in_doubt,
+            outgoing: settings.outgoing,
+            secrets: settings.secrets,
+        };
         let loading = Semaphore::new(engine::LOADING);
-        Ok(Self { linker, world: Arc::new(world), ticker: Arc::new(ticker), loading: Arc::new(loading), child })
+        Ok(Self {
+            linker,
+            largest: settings.largest,
+            busy: Arc::default(),
+            world: Arc::new(world),
+            ticker: Arc::new(ticker),
+            loading: Arc::new(loading),
+            compiling,
+            cache,
+        })
     }
 }
 
-/// Everything a component may import: our own interfaces and an empty WASI.
+/// Everything a component may import: our own interfaces, an empty WASI, and the parts of it that lead where the operator allows.
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<HostState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    network::close(&mut linker)?;
+    http::add_to_linker(&mut linker)?;
+    config::add_to_linker(&mut linker)?;
     since_0_1::Job::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     Ok(linker)
 }

@@ -165,7 +165,7 @@ const ask = async () => {
   isStale = false;
   try {
     // A page that leads elsewhere, such as to the sign-in, is for the reader to go to.
-    const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "manual" });
+    const answer = await fetch(location.href, { headers: { accept: "text/html", "x-jobmill-reload": "1" }, redirect: "manual" });
     if (answer.type === "opaqueredirect" || answer.status === 401) { isOut = true; return hush(); }
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (answer.ok && !isPaused && "live" in page.body.dataset) show(page);

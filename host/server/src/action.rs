@@ -20,6 +20,10 @@ pub enum Action {
     JobsPause,
     /// A job goes on.
     JobsResume,
+    /// A job is held to an earlier version.
+    JobsRollback,
+    /// A job's newest version serves again.
+    JobsUnpin,
     /// None of a queue's runs begins.
     QueuesPause,
     /// A queue goes on.
@@ -69,6 +73,8 @@ impl Action {
             Self::RunsTrial => "runs trial",
             Self::JobsPause => "jobs pause",
             Self::JobsResume => "jobs resume",
+            Self::JobsRollback => "jobs rollback",
+            Self::JobsUnpin => "jobs unpin",
             Self::QueuesPause => "queues pause",
             Self::QueuesResume => "queues resume",
             Self::QueuesSet => "queues set",

@@ -6,7 +6,8 @@ use std::any::Any;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jobmill_engine::{ChangeError, EnqueueError, PayloadProblem, ReleaseError, RerunError, TrialError};
+use jobmill_core::job::pin::NotFound;
+use jobmill_engine::{ChangeError, EnqueueError, PayloadProblem, ReleaseError, RerunError, RollbackError, TrialError};
 use jobmill_store::{NotReleased, StoreError};
 use serde::Serialize;
 
@@ -61,7 +62,10 @@ pub(crate) enum Code {
     UnknownRun,
     UnknownSuppression,
     UnknownToken,
+    UnknownVersion,
     UnsupportedMediaType,
+    VersionNotKept,
+    VersionUnloadable,
     WebhookNotConfigured,
     WrongState,
     WrongType,
@@ -124,9 +128,12 @@ impl Code {
             Self::UnknownRun => ("unknown-run", StatusCode::NOT_FOUND, "Unknown run"),
             Self::UnknownSuppression => ("unknown-suppression", StatusCode::NOT_FOUND, "Unknown suppression"),
             Self::UnknownToken => ("unknown-token", StatusCode::NOT_FOUND, "Unknown token"),
+            Self::UnknownVersion => ("unknown-version", StatusCode::NOT_FOUND, "Unknown version"),
             Self::UnsupportedMediaType => {
                 ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
             }
+            Self::VersionNotKept => ("version-not-kept", StatusCode::CONFLICT, "Version not kept"),
+            Self::VersionUnloadable => ("version-unloadable", StatusCode::CONFLICT, "Version can't be loaded"),
             Self::WebhookNotConfigured => ("webhook-not-configured", StatusCode::CONFLICT, "Webhook not configured"),
             Self::WrongState => ("wrong-state", StatusCode::CONFLICT, "Wrong state"),
             Self::WrongType => ("wrong-type", StatusCode::BAD_REQUEST, "Wrong type"),
@@ -336,6 +343,25 @@ impl From<RerunError> for Problem {
             RerunError::Change(error) => error.into(),
             RerunError::Enqueue(error) => error.into(),
         }
+    }
+}
+
+impl From<RollbackError> for Problem {
+    fn from(error: RollbackError) -> Self {
+        let code = match error {
+            RollbackError::UnknownJob(_) => Code::UnknownJob,
+            RollbackError::NotLoaded(_) => Code::JobNotLoaded,
+            RollbackError::NotFound(NotFound::Unknown { .. }) => Code::UnknownVersion,
+            RollbackError::NotFound(NotFound::Ambiguous { .. }) => {
+                return Self::new(Code::InvalidMember, error.to_string()).at("/version", "is the beginning of several");
+            }
+            RollbackError::NotFound(NotFound::NoneBefore(_)) | RollbackError::NotKept { .. } => Code::VersionNotKept,
+            RollbackError::Unloadable { .. } => Code::VersionUnloadable,
+            RollbackError::Serves { .. } | RollbackError::NotPinned(_) => Code::WrongState,
+            RollbackError::Stopping => Code::NotReady,
+            RollbackError::Store(error) => return error.into(),
+        };
+        Self::new(code, error.to_string())
     }
 }
 

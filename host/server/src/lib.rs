@@ -46,7 +46,7 @@ use crate::authentication::Doors;
 use crate::error::{Code, Problem};
 use crate::keyring::Keyring;
 use crate::origin::{AllowedHosts, Guard};
-use crate::pages::{FormKeys, Requeues};
+use crate::pages::{FormKeys, Reloads, Requeues};
 use crate::routes::{Built, Routes, Rules};
 use crate::sessions::Sessions;
 use crate::webhooks::Refusals;
@@ -101,6 +101,7 @@ pub(crate) fn router_at(context: Context, listen: IpAddr) -> Router {
 fn router_for(context: Context, hosts: AllowedHosts) -> Router {
     let Built { router, table, .. } = all_routes().build();
     let keyring = Arc::clone(&context.keyring);
+    let reloads = Arc::new(Reloads::new(&context, Rules::of(&table)));
     let guard = Guard { hosts: Arc::new(hosts), keyring: Arc::clone(&keyring) };
     let doors = Doors {
         handle: context.handle.clone(),
@@ -115,6 +116,7 @@ fn router_for(context: Context, hosts: AllowedHosts) -> Router {
             Problem::new(Code::MethodNotAllowed, detail)
         })
         .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(middleware::from_fn_with_state(reloads, pages::share))
         .layer(middleware::from_fn_with_state(doors.clone(), audit::keep))
         .layer(middleware::from_fn_with_state(doors, authentication::authenticate))
         .layer(CatchPanicLayer::custom(error::panicked))

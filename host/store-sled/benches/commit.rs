@@ -53,6 +53,7 @@ fn finish(number: u64) -> Record {
         counted: true,
         log: Vec::new(),
         log_dropped: 0,
+        bill: None,
     };
     let kinds = [
         EntryKind::MailIntended { key: key.clone(), mail: std::sync::Arc::new(mail) },

@@ -4,6 +4,7 @@
 mod assembly;
 mod block;
 mod codec;
+mod components;
 mod disk;
 mod log;
 mod mark;

@@ -5,9 +5,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jobmill_store::{Log, LogError, LogOpener, LogReader, Notes, Place, Record, Space, StoreError};
+use jobmill_store::{Components, Log, LogError, LogOpener, LogReader, Notes, Place, Record, Space, StoreError};
 
 use crate::block::{Packed, Packer};
+use crate::components::ComponentFiles;
 use crate::disk;
 use crate::mark::{Mark, MarkFile};
 use crate::notes::NotesPage;
@@ -140,13 +141,14 @@ fn heads(group: u64, blocks: &[Packed]) -> Result<Vec<Head>, LogError> {
 /// Opens a log again and again.
 pub struct SledOpener {
     directory: PathBuf,
+    components: ComponentFiles,
     durability: Durability,
 }
 
 impl SledOpener {
     /// Opens the log in `directory`, as `SledLog::open` does.
     pub fn new(directory: PathBuf, durability: Durability) -> Self {
-        Self { directory, durability }
+        Self { components: ComponentFiles::of(&directory), directory, durability }
     }
 }
 
@@ -155,6 +157,8 @@ const REWRITTEN_AT_ONCE: usize = 2_000;
 
 impl LogOpener for SledOpener {
     fn open(&mut self) -> Result<Box<dyn Log>, LogError> {
+        // A store that was written anew may take the place of this one now.
+        let _turn = self.components.turn();
         match SledLog::open(&self.directory, self.durability) {
             Ok(log) => Ok(Box::new(log)),
             Err(error) => Err(refused(&error)),
@@ -176,6 +180,10 @@ impl LogOpener for SledOpener {
         log.sync()?;
         drop(log);
         replacement::finish(&self.directory).map_err(refused)
+    }
+
+    fn components(&self) -> Arc<dyn Components> {
+        Arc::new(self.components.clone())
     }
 }
 

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::components;
 use crate::open::{Attempt as _, OpenError, is_there, parent, sync, unlocked};
 
 /// The place beside a store for another with this ending.
@@ -57,6 +58,8 @@ pub(crate) fn put_in_place(directory: &Path) -> Result<(), OpenError> {
     if finished.exists() {
         if is_there {
             remove(&replaced)?;
+            // Cut off after this, the next opening still finds the new store, and moves it in.
+            components::move_along(directory, &finished).to("move the components of", directory)?;
             fs::rename(directory, &replaced).to("rename", directory)?;
         }
         fs::rename(&finished, directory).to("rename", &finished)?;

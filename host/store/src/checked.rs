@@ -5,6 +5,7 @@ use jobmill_core::Run;
 use jobmill_core::delivery::Delivery;
 use jobmill_core::journal::Memory;
 
+use crate::components::Versions;
 use crate::log::Record;
 use crate::query::Query;
 use crate::store::StoreError;
@@ -24,6 +25,8 @@ pub struct Checked {
     pub deliveries: u64,
     /// Orders of the embedded book.
     pub orders: u64,
+    /// Components of versions.
+    pub components: u64,
 }
 
 impl Checked {
@@ -73,6 +76,15 @@ impl Checked {
             | Record::Floor { .. } => {
                 return Err(damaged("an export has a record that only a log has".to_owned()));
             }
+        }
+        Ok(())
+    }
+
+    /// Reads every component that is kept, and compares it with its digest.
+    pub async fn add_components(&mut self, versions: &(impl Versions + ?Sized)) -> Result<(), StoreError> {
+        for version in versions.components().await? {
+            // It may have been let go meanwhile.
+            self.components += u64::from(versions.component(version).await?.is_some());
         }
         Ok(())
     }

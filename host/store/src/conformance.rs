@@ -31,6 +31,7 @@ pub mod lists;
 pub mod mails;
 pub mod notices;
 pub mod operations;
+pub mod pins;
 mod play;
 pub mod retries;
 pub mod schedules;
@@ -38,6 +39,7 @@ mod subject;
 pub mod suppressions;
 pub mod tellings;
 pub mod tokens;
+pub mod usage;
 pub mod versions;
 pub mod waiting;
 
@@ -133,6 +135,17 @@ macro_rules! conformance {
                 concurrent_loads_of_a_version_are_one
                 versions_survive_a_log_that_is_written_anew
                 versions_go_along_to_another_store
+            }
+            pins {
+                a_component_is_kept_and_read_back
+                bytes_of_another_version_are_refused
+                of_many_components_of_a_job_the_newest_stay
+                what_serves_or_is_pinned_stays_however_old_it_is
+                of_large_components_the_last_loaded_stay
+                what_no_record_tells_of_is_let_go
+                a_job_is_held_to_the_version_that_was_said_last
+                components_and_pins_survive_a_log_that_is_written_anew
+                pins_go_along_to_another_store
             }
             audits {
                 an_entry_is_told_as_it_ended_and_an_end_is_not_taken_back
@@ -346,6 +359,11 @@ macro_rules! conformance {
                 what_is_imported_counts_for_when_it_happened_and_once
                 a_run_that_is_put_back_counts_each_of_its_ends
                 totals_count_from_the_start_of_the_process
+            }
+            usage {
+                what_attempts_used_is_told_of_each_version
+                an_attempt_without_a_bill_or_that_was_cut_off_is_not_counted
+                a_restart_and_a_log_that_is_written_anew_change_nothing_of_it
             }
             law {
                 every_run_is_the_fold_of_its_journal

@@ -1,10 +1,10 @@
 //! What is kept beside the runs: what operators said of queues and jobs, how far each schedule has come, which
-//! addresses get no mail, the API tokens, the audit list, what was told of dead runs, and which versions of
-//! jobs were loaded.
+//! addresses get no mail, the API tokens, the audit list, what was told of dead runs, which versions of
+//! jobs were loaded, and which jobs are held to one.
 //! It decides nothing; the index keeps the newest of each, and flow control goes by it.
 
 use jobmill_core::audit::AuditEntry;
-use jobmill_core::job::JobVersion;
+use jobmill_core::job::{JobVersion, Pin};
 use jobmill_core::notice::Notice;
 use jobmill_core::suppression::{AddressDigest, Suppression};
 use jobmill_core::token::Token;
@@ -54,6 +54,10 @@ pub enum Control {
     },
     /// A version of a job that was loaded, as it is from now on.
     Version(Box<JobVersion>),
+    /// A job is held to a version.
+    Pinned(Box<Pin>),
+    /// A job is held to no version any more. It takes back what was said before it, and counts for nothing itself.
+    Unpinned(JobId),
 }
 
 /// How far a schedule of a job has come: what was due up to a time has been seen to.
@@ -90,6 +94,8 @@ pub enum ControlKey {
     Notice(JobId, u64),
     /// A version of a job.
     Version(JobId, Version),
+    /// The version that a job is held to.
+    Pin(JobId),
 }
 
 impl Control {
@@ -113,6 +119,8 @@ impl Control {
             Self::Notice(notice) => ControlKey::Notice(notice.job.clone(), notice.fingerprint),
             Self::NoticeGone { job, fingerprint } => ControlKey::Notice(job.clone(), *fingerprint),
             Self::Version(loaded) => ControlKey::Version(loaded.job.clone(), loaded.version),
+            Self::Pinned(pin) => ControlKey::Pin(pin.job.clone()),
+            Self::Unpinned(job) => ControlKey::Pin(job.clone()),
         }
     }
 }

@@ -150,6 +150,16 @@ impl Forget {
                     return Ok(true);
                 }
             }
+            if let EntryKind::HttpSettled { answer: Some(answer), .. } = &entry.kind
+                && carries(&String::from_utf8_lossy(&answer.body), email)
+            {
+                return Ok(true);
+            }
+            if let EntryKind::HttpIntended { url, .. } = &entry.kind
+                && url.replace("%40", "@").split(['/', '?', '&', '=', ';']).any(|part| carries(part, email))
+            {
+                return Ok(true);
+            }
             let told = serde_json::to_value(entry).map_err(|error| StoreError::Damaged(error.to_string()))?;
             if in_value(&told, email) {
                 return Ok(true);
@@ -271,7 +281,27 @@ fn carries(text: &str, email: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use jobmill_core::Timestamp;
+    use jobmill_core::journal::{EffectKey, KeptAnswer};
+
     use super::*;
+
+    #[test]
+    fn an_address_in_a_request_or_its_answer_is_found() {
+        let forget = Forget { email: Some("ann@x.example".to_owned()), value: None };
+        let key = || EffectKey::http("POST", "https://a.example", b"", 0);
+        let intended =
+            |url: &str| EntryKind::HttpIntended { key: key(), method: "POST".to_owned(), url: url.to_owned() };
+        let settled = |body: &[u8]| {
+            let answer = KeptAnswer { headers: Vec::new(), body: body.to_vec() };
+            EntryKind::HttpSettled { key: key(), status: Some(200), error: None, answer: Some(answer.into()) }
+        };
+        let concerns = |kind| forget.concerns_run(&[Entry { at: Timestamp::from_millis(0), kind }]);
+        assert_eq!(concerns(intended("https://a.example/?to=ann%40x.example")), Ok(true));
+        assert_eq!(concerns(settled(b"{\"to\":\"Ann@x.example\"}")), Ok(true));
+        assert_eq!(concerns(intended("https://a.example/?to=bob%40x.example")), Ok(false));
+        assert_eq!(concerns(settled(b"{\"to\":\"bob@x.example\"}")), Ok(false));
+    }
 
     #[test]
     fn an_address_is_found_in_any_case_and_not_inside_a_longer_one() {

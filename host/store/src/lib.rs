@@ -7,6 +7,7 @@ mod checked;
 mod cleaning;
 mod commands;
 mod committer;
+mod components;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod control;
@@ -25,11 +26,13 @@ mod queue;
 mod reading;
 mod store;
 mod totals;
+mod usage;
 
 pub use arriving::{Enqueued, NewDelivery, NewEvent, NewRun, Published, Received, RunDebounce, RunFlow, WaitingBounds};
 pub use auditing::{AuditFilter, Queued};
 pub use checked::Checked;
 pub use committer::Committer;
+pub use components::{Components, MemoryComponents, Versions, checked};
 pub use control::{Control, ControlKey, Schedule};
 pub use delivered::{DeliveryFilter, DeliverySummary};
 pub use flow::{Blocker, Hold, JobControl, JobRules, Pause, QueueControl, Rules};
@@ -49,3 +52,4 @@ pub use store::{
     Store, StoreError,
 };
 pub use totals::{DURATION_BOUNDS, DurationTotals, JobTotals, Totals};
+pub use usage::{Resource, Spread, VersionUsage, Worse};

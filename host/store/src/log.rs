@@ -12,6 +12,7 @@ use jobmill_core::journal::{Entry, EventReference};
 use jobmill_core::order::Order;
 use jobmill_core::{DeliveryId, EventKey, Json, MailId, RunId, Timestamp};
 
+use crate::components::{Components, MemoryComponents};
 use crate::control::Control;
 use crate::store::StoreError;
 
@@ -162,6 +163,11 @@ pub trait LogOpener: Send + 'static {
     fn rewrite(&mut self, records: &mut dyn Iterator<Item = Result<Record, StoreError>>) -> Result<(), StoreError> {
         let _ = records;
         Err(StoreError::Failed("this log can't be written anew".to_owned()))
+    }
+
+    /// Where the components of versions are kept. They stay when the log is opened again or written anew.
+    fn components(&self) -> Arc<dyn Components> {
+        Arc::new(MemoryComponents::default())
     }
 }
 

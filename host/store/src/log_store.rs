@@ -50,6 +50,7 @@ pub struct LogStore {
     queue: Arc<Queue>,
     pub(crate) shared: Arc<RwLock<Shared>>,
     changes: broadcast::Sender<Arc<[Change]>>,
+    pub(crate) components: Arc<dyn crate::components::Components>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -68,11 +69,11 @@ impl LogStore {
     /// A store that commits when its committer is told to: nothing is answered before.
     pub fn by_hand(opener: impl LogOpener) -> Result<(Self, Committer), StoreError> {
         let mut opener: Box<dyn LogOpener> = Box::new(opener);
-        let loaded = load(&mut *opener)?;
+        let (loaded, components) = (load(&mut *opener)?, opener.components());
         let queue = Arc::new(Queue::new());
         let (changes, _) = broadcast::channel(CHANGES_WAITING);
         let (committer, shared) = Committer::new(opener, loaded, Arc::clone(&queue), changes.clone());
-        Ok((Self { queue, shared, changes, thread: None }, committer))
+        Ok((Self { queue, shared, changes, components, thread: None }, committer))
     }
 
     /// The e-mail log shows at most so many captured mails from now on, the newest; the older ones only their runs show.

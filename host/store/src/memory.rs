@@ -1,9 +1,12 @@
 //! A log in memory with two layers, volatile and durable, that can lose what was not synced and fail on demand.
 //! For tests and simulation: nothing of it reaches a disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jobmill_core::Version;
+
+use crate::components::{Components, MemoryComponents};
 use crate::log::{Log, LogError, LogOpener, LogReader, Notes, Place, Record, Space};
 use crate::store::StoreError;
 
@@ -37,6 +40,7 @@ struct Layers {
 pub struct MemoryLog {
     layers: Arc<Mutex<Layers>>,
     life: usize,
+    components: MemoryComponents,
 }
 
 impl MemoryLog {
@@ -88,6 +92,11 @@ impl MemoryLog {
         self.layers().is_full = is_full;
     }
 
+    /// The components beside it. They are on disk as soon as they are kept, and no crash takes them.
+    pub fn kept_components(&self) -> &MemoryComponents {
+        &self.components
+    }
+
     /// How often the log was synced.
     pub fn syncs(&self) -> usize {
         self.layers().syncs
@@ -111,7 +120,8 @@ impl LogOpener for MemoryLog {
         if layers.is_full {
             return Err(no_room());
         }
-        Ok(Box::new(Self { layers: Arc::clone(&self.layers), life: layers.lives }))
+        let components = self.components.clone();
+        Ok(Box::new(Self { layers: Arc::clone(&self.layers), life: layers.lives, components }))
     }
 
     fn rewrite(&mut self, records: &mut dyn Iterator<Item = Result<Record, StoreError>>) -> Result<(), StoreError> {
@@ -126,6 +136,10 @@ impl LogOpener for MemoryLog {
         (layers.next, layers.durable) = (1, 1);
         Ok(())
     }
+
+    fn components(&self) -> Arc<dyn Components> {
+        Arc::new(self.clone())
+    }
 }
 
 /// Starts that the page has room for: few, so that it is begun anew often.
@@ -133,6 +147,27 @@ const NOTES: usize = 100;
 
 fn no_room() -> LogError {
     LogError::Full("no space left on device".to_owned())
+}
+
+impl Components for MemoryLog {
+    fn keep(&self, version: Version, bytes: &[u8]) -> Result<(), LogError> {
+        if self.layers().is_full {
+            return Err(no_room());
+        }
+        self.components.keep(version, bytes)
+    }
+
+    fn read(&self, version: Version) -> Result<Option<Vec<u8>>, LogError> {
+        self.components.read(version)
+    }
+
+    fn kept(&self) -> Result<BTreeSet<Version>, LogError> {
+        self.components.kept()
+    }
+
+    fn remove_all_but(&self, versions: &BTreeSet<Version>) -> Result<(), LogError> {
+        self.components.remove_all_but(versions)
+    }
 }
 
 impl Log for MemoryLog {

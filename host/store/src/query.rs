@@ -29,6 +29,7 @@ use crate::flow::{Blocker, Pause};
 use crate::log::Record;
 use crate::store::StoreError;
 use crate::totals::Totals;
+use crate::usage::VersionUsage;
 
 /// Which runs. Every member that is set must hold; an empty filter names all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -438,6 +439,9 @@ pub trait Query: Send + Sync {
 
     /// What was done since the process started. Reads no disk.
     async fn totals(&self) -> Result<Totals, StoreError>;
+
+    /// What the newest attempts of a job used, version by version, the last used first. Reads no disk.
+    async fn usage(&self, job: &JobId) -> Result<Vec<VersionUsage>, StoreError>;
 
     /// The next time after `now` at which a run becomes due; none when none is waiting for its time.
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;

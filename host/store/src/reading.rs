@@ -28,6 +28,7 @@ use crate::query::{
 };
 use crate::store::StoreError;
 use crate::totals::Totals;
+use crate::usage::VersionUsage;
 
 /// How often a read is begun anew because the journal was written again meanwhile.
 const TRIES: usize = 3;
@@ -328,6 +329,10 @@ impl Query for LogStore {
 
     async fn totals(&self) -> Result<Totals, StoreError> {
         Ok(self.shared().index.totals.clone())
+    }
+
+    async fn usage(&self, job: &JobId) -> Result<Vec<VersionUsage>, StoreError> {
+        Ok(self.shared().index.usage(job))
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {

@@ -18,6 +18,7 @@ use tokio::sync::broadcast;
 
 pub(crate) use crate::arriving::*;
 use crate::auditing::Queued;
+use crate::components::Versions;
 use crate::flow::{JobControl, Pause, QueueControl, Rules};
 use crate::forgetting::{Forget, Forgotten};
 use crate::log::Record;
@@ -67,7 +68,7 @@ pub enum RecordError {
     #[error("order changed meanwhile: {0}")]
     Order(OrderError),
     /// The run's journal has no room left.
-    #[error("the run's journal is full")]
+    #[error("the run's journal is full (limits.journal_entries, limits.journal)")]
     JournalFull,
     /// The store can't do its work.
     #[error(transparent)]
@@ -220,7 +221,7 @@ pub struct BulkOutcome {
 
 /// Whatever keeps runs, events and orders.
 #[async_trait]
-pub trait Store: Query + Notices + Send + Sync {
+pub trait Store: Query + Notices + Versions + Send + Sync {
     /// Enqueues all or nothing; one answer for each, in order. When one is a conflict, so is whatever would have been new.
     async fn enqueue(&self, runs: Vec<NewRun>, now: Timestamp) -> Result<Vec<Enqueued>, StoreError>;
 

@@ -36,6 +36,8 @@ pub struct JobTotals {
     pub dead: u64,
     /// How long attempts took that completed or failed; not those whose end nobody saw.
     pub attempt_durations: DurationTotals,
+    /// Microseconds of processor time that attempts used, whatever their end.
+    pub cpu_micros: u64,
     /// How long runs took from their enqueue until they completed or became dead, waiting included.
     pub run_durations: DurationTotals,
 }
@@ -65,6 +67,8 @@ impl Totals {
         }
         let job = self.jobs.entry(head.job.clone()).or_default();
         *job.attempts.entry(word(finished.outcome)).or_default() += 1;
+        let cpu = finished.bill.as_ref().map_or(0, |bill| bill.cpu_micros);
+        job.cpu_micros = job.cpu_micros.saturating_add(cpu);
         let was_seen = finished.error.as_ref().is_none_or(|error| error.kind != FailureKind::Host);
         let says_something = matches!(finished.outcome, AttemptOutcome::Completed | AttemptOutcome::Failed);
         if let Some(started) = head.started_at.filter(|_| was_seen && says_something) {

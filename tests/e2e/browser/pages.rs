@@ -171,6 +171,7 @@ fn all_pages(server: &Server, runs: &Runs) -> Vec<Page> {
         Page::at("/jobs/{id}", "/jobs/welcome-email"),
         Page::at("/jobs/{id}", "/jobs/welcome-email").after(json!({ "Delay": "soon" }), "Run"),
         Page::at("/jobs/{id}", "/jobs/refund-notification"),
+        Page::at("/jobs/{id}/rollback", "/jobs/welcome-email/rollback?version=0123456789ab"),
         Page::at("/mail/{id}", format!("/mail/{mail}")),
         Page::at("/mail/{id}/release", format!("/mail/{mail}/release")),
         Page::at("/events/{id}", format!("/events/{event}")),

@@ -16,6 +16,15 @@ struct QueueLimit<'a> {
     by: &'a str,
 }
 
+#[derive(Serialize)]
+struct Rollback<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    by: &'a str,
+}
+
 impl Client {
     /// Jobs, and files that could not be loaded.
     pub fn jobs(&self) -> Result<Page<Job>, Error> {
@@ -40,6 +49,23 @@ impl Client {
     /// Lets a job go on that was paused, by somebody or by its breaker.
     pub fn resume_job(&self, id: &str, by: &str) -> Result<Answer<Job>, Error> {
         self.operate(&["jobs", id, "resume"], by)
+    }
+
+    /// Lets an earlier version of a job serve: the one that begins with these digits, or else the one that served before. The
+    /// job is held to it until it is unpinned.
+    pub fn roll_back_job(
+        &self,
+        id: &str,
+        version: Option<&str>,
+        reason: Option<&str>,
+        by: &str,
+    ) -> Result<Answer<Job>, Error> {
+        self.post(&["jobs", id, "rollback"], &Rollback { version, reason, by })
+    }
+
+    /// Lets a job's newest version serve again.
+    pub fn unpin_job(&self, id: &str, by: &str) -> Result<Answer<Job>, Error> {
+        self.operate(&["jobs", id, "unpin"], by)
     }
 
     /// Queues with their limits and how many runs are in them.

@@ -7,6 +7,8 @@ use std::fmt;
 use jobmill_core::{JobId, Json, RunId, Timestamp};
 use serde::Deserialize;
 
+use super::usage::VersionUsage;
+
 /// A job, or a file that never loaded.
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
@@ -19,6 +21,10 @@ pub struct Job {
     pub description: Option<String>,
     /// The component that serves, as 12 hex digits.
     pub version: Option<String>,
+    /// What it is held to; none while the newest file serves.
+    pub pinned: Option<Pin>,
+    /// The version in the hopper, where it waits because the job is held to another.
+    pub waits: Option<String>,
     /// `loaded`, `broken` or `retired`.
     pub status: String,
     /// What is wrong with the newest file.
@@ -40,15 +46,49 @@ pub struct Job {
     /// Its tunables by name.
     #[serde(default)]
     pub settings: Option<BTreeMap<String, Setting>>,
+    /// How much an attempt may take, by the name of the limit.
+    #[serde(default)]
+    pub limits: Option<BTreeMap<String, Setting>>,
     /// The interfaces that the component imports.
     #[serde(default)]
     pub imports: Vec<String>,
+    /// What each of them is for, and how much of it the operator lets the job have.
+    #[serde(default)]
+    pub capabilities: Vec<Capability>,
     /// When the component was loaded.
     pub loaded_at: Option<Timestamp>,
     /// The JSON Schema of its payload.
     pub payload_schema: Option<Json>,
     /// A payload that fits.
     pub payload_example: Option<Json>,
+}
+
+/// An interface that a component imports.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct Capability {
+    /// Its name, with its version.
+    pub interface: String,
+    /// What a component does by it.
+    pub what: String,
+    /// `all`, `narrowed`, `denied` or `none-needed`.
+    pub allowed: String,
+    /// What it is narrowed to, or the line of the configuration that would allow it.
+    pub detail: Option<String>,
+}
+
+/// A version that a job is held to.
+#[derive(Debug, Clone, Deserialize)]
+#[non_exhaustive]
+pub struct Pin {
+    /// The version, as 12 hex digits.
+    pub version: String,
+    /// Since when.
+    pub at: Timestamp,
+    /// Who did it; `jobmill` where a new version broke and was rolled back by itself.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 /// Whether something is paused, since when, and by whom. A server of an earlier version says nothing of it.
@@ -101,6 +141,9 @@ pub struct JobVersion {
     pub version: String,
     /// Whether it is the one that serves.
     pub serves: bool,
+    /// Whether its component is kept, so that the job can be rolled back to it.
+    #[serde(default)]
+    pub kept: bool,
     /// Its file in the hopper, when it was last loaded.
     pub file: String,
     /// Bytes of the component.
@@ -113,6 +156,9 @@ pub struct JobVersion {
     pub last_loaded_at: Timestamp,
     /// What it says otherwise than the version after it in the list; none where that is not known.
     pub changes: Option<Vec<VersionChange>>,
+    /// What its newest attempts used; none while none is known.
+    #[serde(default)]
+    pub usage: Option<VersionUsage>,
 }
 
 /// Something that a version says otherwise than the one before.

@@ -8,10 +8,11 @@ mod orders;
 mod runs;
 mod store;
 mod trials;
+mod usage;
 mod work;
 
 pub use audit::{AuditEntry, Operator};
-pub use jobs::{Breaker, Job, JobVersion, Pause, Queue, Schedule, Setting, Trigger, VersionChange};
+pub use jobs::{Breaker, Capability, Job, JobVersion, Pause, Pin, Queue, Schedule, Setting, Trigger, VersionChange};
 pub use mail::{Attachment, Cleared, Mail, Suppression};
 pub use orders::Order;
 pub use runs::{
@@ -19,4 +20,5 @@ pub use runs::{
 };
 pub use store::{FaultsSet, Forgotten, Pruned, Stats, StoreCheck};
 pub use trials::{DoneBefore, Trial, TrialEffect, TrialMail, TrialStep};
+pub use usage::{AttemptUsage, HostCall, Spread, VersionUsage, Worse};
 pub use work::{CreatedToken, Delivery, Event, Publication, Published, Token};

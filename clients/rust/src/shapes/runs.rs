@@ -7,6 +7,7 @@ use jobmill_core::{EventId, JobId, Json, MailId, RunId, RunState, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::usage::AttemptUsage;
 use crate::answer::read_all;
 use crate::error::Error;
 
@@ -114,6 +115,9 @@ pub struct Attempt {
     pub error: Option<AttemptError>,
     /// When the next attempt is due.
     pub next_at: Option<Timestamp>,
+    /// What it used; none while it runs, and of one that nobody saw end.
+    #[serde(default)]
+    pub usage: Option<AttemptUsage>,
 }
 
 /// Why an attempt failed.

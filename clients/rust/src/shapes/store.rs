@@ -49,6 +49,9 @@ pub struct StoreCheck {
     pub deliveries: u64,
     /// Orders of the embedded book.
     pub orders: u64,
+    /// Components of versions.
+    #[serde(default)]
+    pub components: u64,
 }
 
 /// What was taken out because its time to be kept is over.

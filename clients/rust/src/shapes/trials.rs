@@ -78,6 +78,15 @@ pub enum TrialEffect {
         /// Its status then.
         after: String,
     },
+    /// An HTTP request that changes something.
+    Http {
+        /// Its method.
+        method: String,
+        /// Where it would go.
+        url: String,
+        /// Bytes of its body.
+        bytes: u64,
+    },
     /// Something that a later server knows of.
     #[serde(other)]
     Other,
@@ -101,6 +110,15 @@ pub enum DoneBefore {
         order: String,
         /// What was changed.
         patch: serde_json::Value,
+    },
+    /// An HTTP request.
+    Http {
+        /// Its method.
+        method: String,
+        /// Where it went.
+        url: String,
+        /// The status of the answer.
+        status: u16,
     },
     /// Something that a later server knows of.
     #[serde(other)]

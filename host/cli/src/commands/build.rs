@@ -61,7 +61,7 @@ impl Build {
         context.output.note(&toolchain.summary());
         let profile = if self.release { Profile::Release } else { Profile::Development };
         let components = compile(&toolchain, &crates, profile, context.output)?;
-        let check = Examiner::new(config.jobs)?;
+        let check = Examiner::new(config.overrides())?;
         let mut progress = Progress::begin(context.output);
         let mut built = Vec::new();
         let mut exit = Exit::Done;

@@ -7,17 +7,17 @@ use std::path::PathBuf;
 
 use clap::Args;
 use jobmill_client::{Answer, Job as Serving, Setting as SettingView};
-use jobmill_core::Job;
-use jobmill_core::job::Setting;
 use jobmill_core::job::difference::{Change, Members, changes};
+use jobmill_core::job::{Capability, Limit, Setting, capabilities};
 use jobmill_core::time::format_duration;
+use jobmill_core::{Job, Source};
 use jobmill_server::SettingsView;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::jobs::delays;
-use super::{Context, flow_settings};
+use super::{Context, flow_settings, sandbox_lines};
 use crate::config::arguments::{ConfigFile, Places};
 use crate::examine::{Examined, Examiner};
 use crate::failure::{Exit, Failure};
@@ -49,6 +49,10 @@ struct Report {
     version: String,
     size: u64,
     imports: Vec<String>,
+    /// What each of those is for, and how much of it the configuration lets the job have.
+    capabilities: Vec<Capability>,
+    /// How much an attempt may take: each limit in bytes or as a count.
+    limits: BTreeMap<&'static str, u64>,
     members: Members,
     #[serde(skip)]
     settings: Settings,
@@ -60,7 +64,7 @@ struct Report {
 impl Check {
     pub(crate) fn carry_out(self, context: &Context) -> Result<Exit, Failure> {
         let loaded = Places { file: self.config, ..Places::default() }.load("check", &[])?;
-        let examined = Examiner::new(loaded.config.jobs)?.examine(&self.file)?;
+        let examined = Examiner::new(loaded.config.overrides())?.examine(&self.file)?;
         let serving = serving(context, examined.job.id.as_str());
         let settings = settings(&examined.job)?;
         let members = members(&examined, &settings);
@@ -70,6 +74,8 @@ impl Check {
             version: examined.version.to_string(),
             size: examined.size,
             imports: examined.imports.clone(),
+            capabilities: capabilities(&examined.job.id, &examined.imports, &examined.job.allow.value),
+            limits: Limit::ALL.map(|limit| (limit.name(), examined.job.limits.get(limit).value)).into(),
             members,
             settings,
             loaded_version: serving.and_then(|view| view.version),
@@ -141,6 +147,20 @@ fn described(examined: &Examined, report: &Report) -> String {
     ];
     let flow: Vec<_> = flow_settings::lines(&report.settings).into_iter().map(indented).collect();
     pairs.extend(flow.iter().map(|(label, words)| (label.as_str(), words.clone())));
+    pairs.push((
+        "  limits",
+        sandbox_lines::limits(|limit| {
+            let setting = job.limits.get(limit);
+            Some((setting.value, source_word(setting.source)))
+        }),
+    ));
+    let reach = report.capabilities.iter();
+    pairs.push((
+        "  may reach",
+        sandbox_lines::reach(
+            reach.map(|capability| (capability.what, capability.allowed.as_str(), capability.detail.as_deref())),
+        ),
+    ));
     text.push_str(&output::pairs(&pairs));
     match &report.loaded_version {
         None => {}
@@ -171,9 +191,12 @@ fn retries(job: &Job) -> String {
 }
 
 fn with_source<T>(setting: &Setting<T>, value: &str) -> String {
-    let source = serde_json::to_value(setting.source).ok();
-    let source = source.as_ref().and_then(Value::as_str).unwrap_or_default();
-    format!("{value} ({source})")
+    format!("{value} ({})", source_word(setting.source))
+}
+
+fn source_word(source: Source) -> String {
+    let word = serde_json::to_value(source).ok();
+    word.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! `jobmill compile`: what a serving Jobmill starts to have one component compiled, away from its own memory.
 //! It is no command for people; `jobmill check` tells whether a component loads.
 
-use std::io::Read as _;
-use std::path::PathBuf;
+use std::io::{Read as _, Write as _};
 
 use clap::Args;
 use jobmill_core::limits;
@@ -11,12 +10,9 @@ use jobmill_runtime::AddressSpace;
 use crate::failure::Exit;
 use crate::output;
 
-/// Compile the component on the standard input into a cache, within bounds
+/// Compile the component on the standard input to native code on the standard output, within bounds
 #[derive(Debug, Args)]
 pub(crate) struct Compile {
-    /// The cache of compiled code
-    #[arg(long, value_name = "DIR")]
-    cache: PathBuf,
     /// For an engine without address space to set aside
     #[arg(long)]
     scarce_address_space: bool,
@@ -38,6 +34,8 @@ impl Compile {
         let read = std::io::stdin().take(limits::COMPONENT_BYTES).read_to_end(&mut component);
         read.map_err(|error| format!("the component can't be read: {error}"))?;
         let address_space = if self.scarce_address_space { AddressSpace::Scarce } else { AddressSpace::Ample };
-        jobmill_runtime::compile(&component, &self.cache, address_space)
+        let code = jobmill_runtime::compile(&component, address_space)?;
+        let written = std::io::stdout().lock().write_all(&code);
+        written.map_err(|error| format!("its code can't be handed over: {error}"))
     }
 }

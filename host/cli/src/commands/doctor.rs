@@ -168,9 +168,10 @@ fn answers(address: SocketAddr, token: Option<&str>) -> Option<String> {
     }
 }
 
-/// Tokens and webhooks of the configuration: whether their secrets can be had.
+/// Tokens and webhooks of the configuration, and what jobs' requests carry: whether the secrets can be had.
 fn doors(config: &Config) -> Finding {
-    let read = config.tokens(SystemClock.now()).and_then(|tokens| Ok((tokens.len(), config.webhooks()?.len())));
+    let tokens = config.job_secrets().and_then(|_| config.tokens(SystemClock.now()));
+    let read = tokens.and_then(|tokens| Ok((tokens.len(), config.webhooks()?.len())));
     match read {
         Ok((tokens, webhooks)) => {
             let (tokens, webhooks) = (output::count(tokens, "token"), output::count(webhooks, "webhook"));

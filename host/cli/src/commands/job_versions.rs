@@ -7,7 +7,7 @@ use jobmill_client::JobVersion;
 use jobmill_core::Timestamp;
 use owo_colors::OwoColorize as _;
 
-use super::Context;
+use super::{Context, usage};
 use crate::failure::Failure;
 use crate::{machine, output};
 
@@ -27,6 +27,8 @@ fn described(version: &JobVersion, now: Timestamp) -> String {
     let mut text = version.version.bold().to_string();
     if version.serves {
         let _ = write!(text, "  {}", "✓ serves".green());
+    } else if !version.kept {
+        let _ = write!(text, "  {}", "not kept".dimmed());
     }
     let size = output::size(version.size);
     let _ = write!(text, "  loaded {}", output::relative(version.last_loaded_at, now));
@@ -43,6 +45,9 @@ fn described(version: &JobVersion, now: Timestamp) -> String {
             }
         }
     }
+    for line in version.usage.iter().flat_map(usage::of_version) {
+        let _ = write!(text, "\n  {line}");
+    }
     text
 }
 
@@ -53,7 +58,7 @@ mod tests {
     #[test]
     fn a_version_is_told_with_what_changed() {
         let mut version: JobVersion = serde_json::from_value(serde_json::json!({
-            "version": "b7c012345678", "serves": true, "file": "ship.wasm", "size": 2048, "imports": [],
+            "version": "b7c012345678", "serves": true, "kept": true, "file": "ship.wasm", "size": 2048, "imports": [],
             "first_loaded_at": "2026-03-01T09:00:00.000Z", "last_loaded_at": "2026-03-01T09:04:00.000Z",
             "changes": [
                 { "field": "retries", "before": 3, "after": 5, "gained": [], "lost": [], "schema": null, "text": "retries 3 → 5" },

@@ -8,7 +8,7 @@ use comfy_table::{Cell, Color};
 use jobmill_client::{Answer, Breaker, Job, Setting};
 use jobmill_core::{Backoff, JobId, Timestamp};
 
-use super::{Context, flow_settings, job_versions};
+use super::{Context, flow_settings, job_versions, sandbox_lines};
 use crate::failure::{Exit, Failure};
 use crate::output::Column::{Extra, Text, Whole};
 use crate::watch::Watch;
@@ -46,6 +46,24 @@ pub(crate) enum Jobs {
         #[arg(value_name = "JOB")]
         job: JobId,
     },
+    /// Let an earlier version of a job serve, and hold the job to it
+    Rollback {
+        /// The job's id
+        #[arg(value_name = "JOB")]
+        job: JobId,
+        /// The first digits of the version; the one that served before if left out
+        #[arg(value_name = "VERSION")]
+        to: Option<String>,
+        /// Why, for those who ask later
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Let a job's newest version serve again
+    Unpin {
+        /// The job's id
+        #[arg(value_name = "JOB")]
+        job: JobId,
+    },
 }
 
 impl Jobs {
@@ -59,6 +77,14 @@ impl Jobs {
             }
             Self::Resume { job } => {
                 changed(&job, &context.client()?.resume_job(job.as_str(), &operator::name())?, context)?;
+            }
+            Self::Rollback { job, to, reason } => {
+                let (to, reason) = (to.as_deref(), reason.as_deref());
+                let answer = context.client()?.roll_back_job(job.as_str(), to, reason, &operator::name())?;
+                serves(&job, &answer, context)?;
+            }
+            Self::Unpin { job } => {
+                serves(&job, &context.client()?.unpin_job(job.as_str(), &operator::name())?, context)?;
             }
         }
         Ok(Exit::Done)
@@ -118,6 +144,29 @@ fn changed(job: &JobId, answer: &Answer<Job>, context: &Context) -> Result<(), F
     context.output.document(answer.text(), || format!("{job} is {status}"))
 }
 
+fn serves(job: &JobId, answer: &Answer<Job>, context: &Context) -> Result<(), Failure> {
+    context.output.document(answer.text(), || {
+        let version = answer.version.as_deref().unwrap_or("nothing");
+        match &answer.pinned {
+            Some(_) => format!("{job} serves {version} until `jobmill jobs unpin {job}`"),
+            None => format!("{job} serves {version}, the newest"),
+        }
+    })
+}
+
+/// What the job is held to, and what waits because of it.
+fn pinned_words(job: &Job, now: Timestamp) -> Option<String> {
+    let pin = job.pinned.as_ref()?;
+    let mut text = format!("to {}, {} by {}", pin.version, output::relative(pin.at, now), output::visible(&pin.by));
+    if let Some(reason) = &pin.reason {
+        let _ = write!(text, "\nbecause {}", output::visible(reason));
+    }
+    if let Some(waits) = &job.waits {
+        let _ = write!(text, "\n{waits} in the hopper waits");
+    }
+    Some(text)
+}
+
 fn described(job: &Job, now: Timestamp) -> String {
     let joined = |words: Vec<String>| (!words.is_empty()).then(|| words.join("\n"));
     let setting = |name: &str| job.settings.as_ref().and_then(|settings| settings.get(name));
@@ -129,6 +178,7 @@ fn described(job: &Job, now: Timestamp) -> String {
         ("error", job.error.as_deref().map(output::visible)),
         ("broken since", job.broken_since.map(|since| output::exact(since, now))),
         ("version", job.version.clone()),
+        ("pinned", pinned_words(job, now)),
         ("file", job.file.clone()),
         ("loaded", job.loaded_at.map(|at| output::exact(at, now))),
         ("triggers", joined(job.triggers.iter().map(ToString::to_string).collect())),
@@ -139,6 +189,22 @@ fn described(job: &Job, now: Timestamp) -> String {
         ("timeout", setting("timeout").map(with_source)),
     ];
     pairs.extend(job.settings.iter().flat_map(flow_settings::lines));
+    pairs.push((
+        "limits",
+        sandbox_lines::limits(|limit| {
+            let setting = job.limits.as_ref()?.get(limit.name())?;
+            Some((setting.value.as_u64()?, setting.source.clone()))
+        }),
+    ));
+    let capabilities = job.capabilities.iter();
+    pairs.push((
+        "may reach",
+        sandbox_lines::reach(
+            capabilities.map(|capability| {
+                (capability.what.as_str(), capability.allowed.as_str(), capability.detail.as_deref())
+            }),
+        ),
+    ));
     pairs.push(("imports", joined(job.imports.clone())));
     pairs.push(("example", job.payload_example.as_ref().map(|example| output::visible(example.as_str()))));
     output::pairs(&pairs)

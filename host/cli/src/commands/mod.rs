@@ -23,10 +23,12 @@ pub(crate) mod orders;
 pub(crate) mod queues;
 pub(crate) mod run;
 pub(crate) mod runs;
+mod sandbox_lines;
 pub(crate) mod schedule;
 pub(crate) mod store;
 pub(crate) mod token;
 pub(crate) mod up;
+mod usage;
 pub(crate) mod webhooks;
 
 use jobmill_client::Client;

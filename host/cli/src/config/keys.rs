@@ -10,6 +10,8 @@ pub(crate) enum Kind {
     Whole,
     /// A number.
     Number,
+    /// `true` or `false`.
+    Truth,
     /// A list, as the file would write it.
     List,
     /// Text, or where the text is: `{ file = "…" }`, `{ env = "…" }`. Never shown.
@@ -42,6 +44,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("server.tokens", Kind::SecretList, None),
     key("hopper.dir", Kind::Text, Some("\"./hopper\"")),
     key("hopper.quiet_ms", Kind::Whole, Some("300")),
+    key("hopper.auto_rollback", Kind::Truth, Some("false")),
     key("store.kind", Kind::Text, Some("\"sled\"")),
     key("store.path", Kind::Text, None),
     key("store.durability", Kind::Text, Some("\"full\"")),
@@ -133,9 +136,23 @@ pub(crate) const KEYS: &[Key] = &[
     key("retention.audit", Kind::Text, Some("\"90d\"")),
     key("retention.captured", Kind::Whole, Some("500")),
     key("limits.waiting", Kind::Whole, Some("2_000_000")),
+    key("limits.memory", Kind::Text, Some("\"64 MiB\"")),
+    key("limits.table_elements", Kind::Whole, Some("20_000")),
+    key("limits.host_calls", Kind::Whole, Some("10_000")),
+    key("limits.host_call", Kind::Text, Some("\"1 MiB\"")),
+    key("limits.handles", Kind::Whole, Some("1_000")),
+    key("limits.random", Kind::Text, Some("\"64 KiB\"")),
+    key("limits.log_lines", Kind::Whole, Some("500")),
+    key("limits.log", Kind::Text, Some("\"64 KiB\"")),
+    key("limits.output", Kind::Text, Some("\"256 KiB\"")),
+    key("limits.journal_entries", Kind::Whole, Some("1_000")),
+    key("limits.journal", Kind::Text, Some("\"4 MiB\"")),
+    key("limits.http_requests", Kind::Whole, Some("100")),
+    key("limits.http_response", Kind::Text, Some("\"1 MiB\"")),
     key("webhooks.*.kind", Kind::Text, None),
     key("webhooks.*.secrets", Kind::SecretList, None),
     key("webhooks.*.map", Kind::Table, None),
+    key("secrets.*.*", Kind::Secret, None),
     key("queues.*.concurrency", Kind::Whole, None),
     key("jobs.*.queue", Kind::Text, None),
     key("jobs.*.priority", Kind::Whole, None),
@@ -171,6 +188,25 @@ pub(crate) const KEYS: &[Key] = &[
     key("jobs.*.mails_per_run", Kind::Whole, None),
     key("jobs.*.mail_limit.limit", Kind::Whole, None),
     key("jobs.*.mail_limit.period", Kind::Text, None),
+    key("jobs.*.limits.memory", Kind::Text, None),
+    key("jobs.*.limits.table_elements", Kind::Whole, None),
+    key("jobs.*.limits.host_calls", Kind::Whole, None),
+    key("jobs.*.limits.host_call", Kind::Text, None),
+    key("jobs.*.limits.handles", Kind::Whole, None),
+    key("jobs.*.limits.random", Kind::Text, None),
+    key("jobs.*.limits.log_lines", Kind::Whole, None),
+    key("jobs.*.limits.log", Kind::Text, None),
+    key("jobs.*.limits.output", Kind::Text, None),
+    key("jobs.*.limits.journal_entries", Kind::Whole, None),
+    key("jobs.*.limits.journal", Kind::Text, None),
+    key("jobs.*.limits.http_requests", Kind::Whole, None),
+    key("jobs.*.limits.http_response", Kind::Text, None),
+    key("jobs.*.allow.orders", Kind::List, None),
+    key("jobs.*.allow.mail.kinds", Kind::List, None),
+    key("jobs.*.allow.mail.to", Kind::List, None),
+    key("jobs.*.allow.mail.reply_to", Kind::List, None),
+    key("jobs.*.allow.http", Kind::List, None),
+    key("jobs.*.config.*", Kind::Text, None),
 ];
 
 /// What every variable begins with.
@@ -212,9 +248,11 @@ pub(crate) fn is_table(path: &[String]) -> bool {
 /// Whether what stands there is a secret, or has one in it.
 pub(crate) fn is_secret(path: &[String]) -> bool {
     let secrets = KEYS.iter().filter(|key| matches!(key.kind, Kind::Secret | Kind::SecretList));
-    secrets
-        .map(|key| key.path.split('.').collect::<Vec<_>>())
-        .any(|pattern| path.get(..pattern.len()).is_some_and(|beginning| matches(&pattern, beginning)))
+    secrets.map(|key| key.path.split('.').collect::<Vec<_>>()).any(|pattern| {
+        // What stands where a table of secrets belongs is one that was written too far out.
+        let shared = pattern.len().min(path.len());
+        shared > 0 && matches(&pattern[..shared], &path[..shared])
+    })
 }
 
 fn matches(pattern: &[&str], path: &[String]) -> bool {

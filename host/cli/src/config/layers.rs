@@ -145,6 +145,7 @@ fn variable_value(name: &str, text: &str, kind: Kind) -> Result<Value, Failure> 
         Kind::Text | Kind::Secret => Ok(Value::from(text)),
         Kind::Whole => text.trim().parse::<i64>().map(Value::from).map_err(|_| refuse("a whole number")),
         Kind::Number => text.trim().parse::<f64>().map(Value::from).map_err(|_| refuse("a number")),
+        Kind::Truth => text.trim().parse::<bool>().map(Value::from).map_err(|_| refuse("true or false")),
         Kind::List | Kind::SecretList => match toml_value(text) {
             Some(list @ Value::Array(..)) => Ok(list),
             _ if kind == Kind::SecretList => Err(Failure::usage("configuration", no_list)),

@@ -3,8 +3,10 @@
 
 pub(crate) mod arguments;
 mod events;
+mod job_secrets;
 pub(crate) mod keys;
 pub(crate) mod layers;
+mod limits;
 mod mail;
 mod notify;
 pub(crate) mod orders;
@@ -25,9 +27,11 @@ use std::time::Duration;
 
 use figment::Figment;
 use figment::value::{Dict, Value};
+use jobmill_core::job::Overrides;
 use jobmill_core::mail::{InDoubt, Mailbox};
 use jobmill_core::token::Token;
 use jobmill_core::{JobId, JobOverrides, Timestamp};
+use jobmill_runtime::JobSecrets;
 use jobmill_store::Retention;
 use jobmill_webhooks::Endpoint;
 use serde::{Deserialize, Serialize};
@@ -36,6 +40,7 @@ use crate::failure::Failure;
 use events::EventsSection;
 use keys::Kind;
 use layers::Sources;
+use limits::LimitsSection;
 pub(crate) use mail::{AllowedAddress, DkimSection, ReleaseSection, SmtpSection};
 use notify::NotifySection;
 use orders::OrdersSection;
@@ -79,6 +84,9 @@ pub(crate) struct Config {
     /// The lanes that runs wait in.
     #[serde(default)]
     queues: BTreeMap<JobId, QueueSection>,
+    /// What the host puts into the requests of jobs.
+    #[serde(default)]
+    secrets: job_secrets::Sections,
     /// Tunables over what the components say.
     #[serde(default)]
     pub(crate) jobs: BTreeMap<JobId, JobOverrides>,
@@ -102,6 +110,8 @@ pub(crate) struct HopperSection {
     pub(crate) dir: PathBuf,
     /// Milliseconds without a change after which a file counts as whole.
     quiet_ms: u64,
+    /// Whether a new version that breaks, where the one before did not, is rolled back by itself.
+    pub(crate) auto_rollback: bool,
 }
 
 impl HopperSection {
@@ -176,13 +186,6 @@ pub(crate) enum MailMode {
     Smtp,
 }
 
-/// `[limits]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LimitsSection {
-    waiting: NonZeroU32,
-}
-
 /// `[queues.NAME]`. A queue is named as a job is.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -235,6 +238,10 @@ impl Loaded {
             for (member, kind) in [("kind", Kind::Text), ("secrets", Kind::SecretList), ("map", Kind::Table)] {
                 shown.push(self.line(&format!("webhooks.{name}.{member}"), kind));
             }
+        }
+        for (job, secrets) in &self.config.secrets {
+            let lines = secrets.keys().map(|name| self.line(&format!("secrets.{job}.{name}"), Kind::Secret));
+            shown.extend(lines);
         }
         shown
     }
@@ -295,6 +302,11 @@ impl Config {
         self.limits.waiting.get()
     }
 
+    /// What is said of jobs: of each, and of all of them.
+    pub(crate) fn overrides(&self) -> Overrides {
+        Overrides { jobs: self.jobs.clone(), limits: self.limits.of_attempts.clone() }
+    }
+
     /// How long a second event under the same id is the first one.
     pub(crate) fn event_id_window(&self) -> Duration {
         self.events.id_window
@@ -303,6 +315,11 @@ impl Config {
     /// The API tokens that are declared, made at `now`; their secrets are read.
     pub(crate) fn tokens(&self, now: Timestamp) -> Result<Vec<Token>, Failure> {
         tokens::tokens(&self.server.tokens, now)
+    }
+
+    /// What the host puts into the requests of jobs, read.
+    pub(crate) fn job_secrets(&self) -> Result<JobSecrets, Failure> {
+        job_secrets::read(&self.secrets)
     }
 
     /// The webhooks; their secrets are read.
@@ -316,8 +333,8 @@ impl Config {
         self.queues.iter().filter_map(limit).collect()
     }
 
-    /// The same, with everything that it writes in `directory`, mail that does not leave it, no orders of a shop, and nobody
-    /// who is told of dead runs.
+    /// The same, with everything that it writes in `directory`, mail that does not leave it, no orders of a shop, no hosts that jobs
+    /// may ask, and nobody who is told of dead runs.
     pub(crate) fn confined_to(mut self, directory: PathBuf) -> Self {
         self.data = directory;
         self.store.path = None;
@@ -325,6 +342,10 @@ impl Config {
         self.mail.release = None;
         self.orders = self.orders.embedded();
         self.notify = self.notify.silent();
+        self.secrets.clear();
+        for allow in self.jobs.values_mut().filter_map(|of_job| of_job.allow.as_mut()) {
+            allow.http.clear();
+        }
         self
     }
 
@@ -347,6 +368,11 @@ impl Config {
 
     fn check(&self) -> Result<(), Failure> {
         tokens::check(&self.server.tokens)?;
+        job_secrets::check(&self.secrets)?;
+        limits::check("limits", &self.limits.of_attempts)?;
+        for (id, of_job) in &self.jobs {
+            limits::check(&format!("jobs.{id}.limits"), &of_job.limits)?;
+        }
         self.events.check(&self.retention())?;
         if self.mail.mode == Some(MailMode::Smtp) && self.mail.smtp.is_none() {
             return Err(Failure::usage("configuration", "mail.mode is \"smtp\", and mail.smtp.url is not set")

@@ -2,6 +2,8 @@
 //! Files are written into a directory of each test's own.
 
 mod doors;
+mod job_secrets;
+mod sandbox;
 
 use std::time::Duration;
 
@@ -57,6 +59,7 @@ fn flags_go_before_variables_before_the_file_before_the_defaults() {
     let file = "[engine]\nconcurrency = 2\nshutdown_grace = \"5s\"\n[server]\nlisten = \"127.0.0.1:1\"\n";
     let setup = Setup::new(file)
         .variable("JOBMILL_ENGINE__CONCURRENCY", "3")
+        .variable("JOBMILL_HOPPER__AUTO_ROLLBACK", "true")
         .variable("JOBMILL_SERVER__LISTEN", "127.0.0.1:2")
         .flag("server.listen", "--listen", "127.0.0.1:3");
     let loaded = setup.load();
@@ -72,6 +75,7 @@ fn flags_go_before_variables_before_the_file_before_the_defaults() {
     said("engine.concurrency", "3", "variable JOBMILL_ENGINE__CONCURRENCY");
     said("engine.shutdown_grace", "\"5s\"", &file);
     said("hopper.quiet_ms", "300", "default");
+    said("hopper.auto_rollback", "true", "variable JOBMILL_HOPPER__AUTO_ROLLBACK");
     assert_eq!(source(&loaded, "mail.mode"), (None, "not set".to_owned()));
 }
 
@@ -435,7 +439,9 @@ fn every_key_and_every_example_of_the_commented_file_can_be_used() {
     for at in examples {
         let mut text = String::new();
         for (position, line) in COMMENTED.lines().enumerate() {
-            let named = ["# [jobs.", "# [queues.", "# [webhooks."].iter().any(|section| line.starts_with(section));
+            let named = ["# [jobs.", "# [queues.", "# [webhooks.", "# [secrets."]
+                .iter()
+                .any(|section| line.starts_with(section));
             let section = named.then(|| line.trim_start_matches("# "));
             let shown = if position == at { example(line) } else { None };
             text.push_str(section.or(shown).unwrap_or(line));

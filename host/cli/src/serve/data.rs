@@ -60,10 +60,12 @@ impl DataDirectory {
 
     /// Where compiled jobs are kept.
     pub(crate) fn cache(&self) -> Result<PathBuf, Failure> {
-        let cache = self.path.join("cache");
+        // The runtime wants to know the place whatever the working directory becomes. Whether that itself is a link is not
+        // resolved here: code is taken from no place that one leads to.
+        let directory = self.path.canonicalize().map_err(|error| unusable(&self.path, "found", &error))?;
+        let cache = directory.join("cache");
         create_private(&cache).map_err(|error| unusable(&cache, "created", &error))?;
-        // The runtime wants to know the place whatever the working directory becomes.
-        cache.canonicalize().map_err(|error| unusable(&cache, "found", &error))
+        Ok(cache)
     }
 
     /// Who holds the directory; changes nothing.
@@ -151,5 +153,16 @@ mod tests {
         assert_eq!(mode(&path), 0o700);
         assert_eq!(mode(&held.cache().expect("made")), 0o700);
         assert_eq!(mode(&path.join("lock")), 0o600);
+    }
+
+    #[test]
+    fn a_cache_that_is_a_link_is_not_followed() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let held = DataDirectory::open(&parent.path().join("data")).expect("taken");
+        let elsewhere = parent.path().join("elsewhere");
+        fs::create_dir(&elsewhere).expect("made");
+        std::os::unix::fs::symlink(&elsewhere, parent.path().join("data/cache")).expect("linked");
+        let cache = held.cache().expect("named");
+        assert!(fs::symlink_metadata(&cache).expect("there").is_symlink(), "the runtime sees the link, and refuses it");
     }
 }

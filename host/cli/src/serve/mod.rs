@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jobmill_backends::{EmailLog, Faults};
+use jobmill_backends::{EmailLog, Faults, Outgoing, SystemResolver};
 use jobmill_engine::{Engine, Handle, Settings};
-use jobmill_runtime::{Compiler, Runtime, RuntimeSettings};
+use jobmill_runtime::{CacheSettings, Compiler, Runtime, RuntimeSettings};
 use jobmill_server::{DevelopmentFaults, FaultKind, ServerSettings};
 use jobmill_store::LogStore;
 use jobmill_store_sled::{Durability, SledOpener};
@@ -109,13 +109,20 @@ pub(crate) fn compose(config: &Config, data: DataDirectory, purpose: &Purpose) -
     let orders = Arc::new(orders::orders(&config.orders, query, Arc::clone(&order_faults))?);
     let program = std::env::current_exe()
         .map_err(|error| Failure::new("runtime", format!("where this program lies can't be found out: {error}")))?;
+    let overrides = config.overrides();
+    let secrets = config.job_secrets()?;
+    let outgoing = Outgoing::new(Arc::new(SystemResolver))
+        .map_err(|error| Failure::new("runtime", format!("no request can be sent: {error}")))?;
     let runtime = Runtime::new(RuntimeSettings {
         concurrency: config.engine.concurrency.get(),
-        cache_directory: Some(data.cache()?),
+        largest: overrides.largest_limits(),
+        cache: Some(CacheSettings { directory: data.cache()?, fresh_key: machine::fresh_key() }),
         compiler: Compiler::Child(program),
         mailer: Arc::clone(&mailer),
         orders,
         in_doubt: config.mail.in_doubt,
+        outgoing,
+        secrets,
     })
     .map_err(|error| Failure::new("runtime", error.to_string()))?;
     let (engine, handle) = Engine::new(
@@ -124,9 +131,10 @@ pub(crate) fn compose(config: &Config, data: DataDirectory, purpose: &Purpose) -
             quiet: config.hopper.quiet(),
             concurrency: config.engine.concurrency.get(),
             shutdown_grace: config.engine.shutdown_grace,
-            overrides: config.jobs.clone(),
+            overrides,
             retention: config.retention(),
             event_id_window: config.event_id_window(),
+            auto_rollback: config.hopper.auto_rollback,
             queues: config.queue_limits(),
             waiting: config.waiting(),
             in_doubt: config.mail.in_doubt,

@@ -1,6 +1,7 @@
 //! Checks what is in force for a job against the bounds of the engine; every refusal names the member and who said it.
 //! It changes nothing, and the bounds themselves are in `limits`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -45,6 +46,10 @@ pub(super) fn check(job: &Job) -> Result<(), JobError> {
             return said.refuse("it takes no key: it counts the mails of the whole job");
         }
     }
+    limits_of_sandbox(job)?;
+    config(&Said::new("config", &job.config), &job.config.value)?;
+    let said = Said::new("allow", &job.allow);
+    said.count(job.allow.value.http.len(), limits::ALLOWED_HOSTS)?;
     crons(&Said::new("cron", &job.cron), &job.cron.value)
 }
 
@@ -169,6 +174,23 @@ fn check_breaker(said: &Said, breaker: &BreakerSettings) -> Result<(), JobError>
     said.span("window ", breaker.window, limits::BREAKER_SPAN_MIN..=limits::BREAKER_SPAN_MAX)?;
     said.number("min_attempts ", breaker.min_attempts, 1..=limits::BREAKER_ATTEMPTS)?;
     said.span("pause ", breaker.pause, limits::BREAKER_SPAN_MIN..=limits::BREAKER_SPAN_MAX)
+}
+
+fn limits_of_sandbox(job: &Job) -> Result<(), JobError> {
+    let Some((limit, setting)) = job.limits.wrong() else { return Ok(()) };
+    let [value, least, most] = [setting.value, limit.least(), limit.most()].map(|value| limit.shown(value));
+    Said::new("limits", &setting).refuse(format_args!("{limit} {value} must be {least} to {most}"))
+}
+
+fn config(said: &Said, config: &BTreeMap<String, String>) -> Result<(), JobError> {
+    said.count(config.len(), limits::JOB_SETTINGS)?;
+    match config.iter().find(|(name, value)| name.len() + value.len() > limits::JOB_SETTING_BYTES) {
+        Some((name, _)) => {
+            let name = limits::truncate(name, limits::KEY_BYTES);
+            said.refuse(format_args!("{name} has more than {} bytes", limits::JOB_SETTING_BYTES))
+        }
+        None => Ok(()),
+    }
 }
 
 fn crons(said: &Said, expressions: &[String]) -> Result<(), JobError> {

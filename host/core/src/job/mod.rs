@@ -1,16 +1,22 @@
 //! A job: what its component says of itself, checked, with defaults filled in and the operator's overrides on top.
 //! It does not load components; the runtime does, and hands the descriptor in.
 
+pub mod allow;
 mod bounds;
+pub mod capability;
 pub mod descriptor;
 pub mod difference;
 mod overrides;
+pub mod pin;
+pub mod regression;
+pub mod sandbox;
 mod settings;
 mod version;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +26,12 @@ use crate::id::JobId;
 use crate::json::Json;
 use crate::limits;
 
+pub use allow::Allow;
+pub use capability::{Allowed, Capability, capabilities};
 pub use descriptor::{Descriptor, Trigger, check_event_name};
-pub use overrides::{JobOverrides, Switch};
+pub use overrides::{JobOverrides, Overrides, Switch};
+pub use pin::Pin;
+pub use sandbox::{Limit, LimitOverrides, LimitSettings, Sandbox, SandboxLimits};
 pub use settings::{Setting, Source};
 pub use version::JobVersion;
 
@@ -74,6 +84,12 @@ pub struct Job {
     pub mails_per_run: Setting<u32>,
     /// Mails that all its runs may send in a period.
     pub mail_limit: Setting<Option<RateLimit>>,
+    /// How much an attempt may take.
+    pub limits: LimitSettings,
+    /// What its code may reach.
+    pub allow: Setting<Allow>,
+    /// Its settings, as `wasi:config` hands them out.
+    pub config: Setting<BTreeMap<String, String>>,
     /// JSON Schema of the payload.
     pub payload_schema: Option<Json>,
     /// A payload to start from.
@@ -126,6 +142,9 @@ impl Job {
             breaker: Setting::configured(overrides.breaker.map(Some), None),
             mails_per_run: Setting::configured(overrides.mails_per_run, limits::MAILS),
             mail_limit: Setting::configured(overrides.mail_limit.map(Some), None),
+            limits: LimitSettings::new(&overrides.limits),
+            allow: Setting::configured(overrides.allow, Allow::default()),
+            config: Setting::configured(overrides.config, BTreeMap::new()),
             payload_schema: document("payload-schema", descriptor.payload_schema)?,
             payload_example: document("payload-example", descriptor.payload_example)?,
         };
@@ -137,6 +156,11 @@ impl Job {
     /// Attempts that a run may have.
     pub fn max_attempts(&self) -> u32 {
         self.retries.value + 1
+    }
+
+    /// What its code may take and reach.
+    pub fn sandbox(&self) -> Sandbox {
+        Sandbox { limits: self.limits.values(), allow: self.allow.value.clone(), config: self.config.value.clone() }
     }
 
     /// Whether a run starts when an event of this name is published.

@@ -1,6 +1,7 @@
 //! What the operator says of a job, over the component's own words.
 //! It is not checked here: a job checks what is in force, whoever said it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -9,8 +10,11 @@ use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::allow::Allow;
+use super::sandbox::{LimitOverrides, SandboxLimits, settings_of_job};
 use crate::backoff::Backoff;
 use crate::flow::{BreakerSettings, CancelOn, CatchUp, Concurrency, Debounce, Pointer, RateLimit, UniqueStates};
+use crate::id::JobId;
 
 /// What the operator sets over a component's own words. An empty list, or [`Switch::Off`], takes away what it asks for.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -57,6 +61,37 @@ pub struct JobOverrides {
     pub mails_per_run: Option<u32>,
     /// Mails that all its runs may send in a period; without a key.
     pub mail_limit: Option<RateLimit>,
+    /// How much an attempt may take.
+    #[serde(default)]
+    pub limits: LimitOverrides,
+    /// What its code may reach.
+    pub allow: Option<Allow>,
+    /// Its settings.
+    #[serde(default, deserialize_with = "settings_of_job")]
+    pub config: Option<BTreeMap<String, String>>,
+}
+
+/// What the operator says of jobs: of each, and of all of them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Overrides {
+    /// Of each.
+    pub jobs: BTreeMap<JobId, JobOverrides>,
+    /// How much an attempt may take where its job's own entry says nothing.
+    pub limits: LimitOverrides,
+}
+
+impl Overrides {
+    /// What is said of the job of this id, with what is said of all.
+    pub fn of(&self, id: &str) -> JobOverrides {
+        let of_job: Option<&JobOverrides> = id.parse().ok().and_then(|id: JobId| self.jobs.get(&id));
+        let of_job = of_job.cloned().unwrap_or_default();
+        JobOverrides { limits: of_job.limits.or(&self.limits), ..of_job }
+    }
+
+    /// The most that any job may have.
+    pub fn largest_limits(&self) -> SandboxLimits {
+        SandboxLimits::largest(self.jobs.values().map(|of_job| &of_job.limits).chain([&self.limits]))
+    }
 }
 
 fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {

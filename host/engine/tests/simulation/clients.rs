@@ -303,6 +303,7 @@ impl World {
                 counted: true,
                 log: Vec::new(),
                 log_dropped: 0,
+                bill: None,
             };
             let (chance, now) = (&self.arrivals, self.clock.now());
             let told = self
@@ -331,6 +332,8 @@ fn resumes(control: &Control) -> Option<Ask> {
         | Control::AuditGone(_)
         | Control::Notice(_)
         | Control::NoticeGone { .. }
-        | Control::Version(_) => None,
+        | Control::Version(_)
+        | Control::Pinned(_)
+        | Control::Unpinned(_) => None,
     }
 }

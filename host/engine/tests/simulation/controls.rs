@@ -42,7 +42,9 @@ impl Controls {
             | Control::AuditGone(_)
             | Control::Notice(_)
             | Control::NoticeGone { .. }
-            | Control::Version(_) => None,
+            | Control::Version(_)
+            | Control::Pinned(_)
+            | Control::Unpinned(_) => None,
         }
     }
 

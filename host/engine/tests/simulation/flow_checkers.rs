@@ -243,8 +243,12 @@ impl World {
                     let page = Self::now(store.audit(&filter, None, usize::MAX - 1));
                     page.is_ok_and(|page| page.items.contains(entry))
                 }
-                // The simulation has nobody on duty.
-                Control::AuditGone(_) | Control::Notice(_) | Control::NoticeGone { .. } => true,
+                // The simulation has nobody on duty, and rolls nothing back.
+                Control::AuditGone(_)
+                | Control::Notice(_)
+                | Control::NoticeGone { .. }
+                | Control::Pinned(_)
+                | Control::Unpinned(_) => true,
                 Control::Version(version) => {
                     Self::now(store.versions(&version.job)).is_ok_and(|versions| versions.contains(version))
                 }

@@ -15,7 +15,7 @@ use jobmill_core::{AuditId, DeliveryId, EventId, EventKey, JobId, MailId, Run, R
 use jobmill_store::{
     Activity, AuditFilter, Counts, Cursor, DeadGroup, DeliveryFilter, DeliverySummary, EventFilter, EventRecord,
     Export, JobFlowView, MailFilter, MailSummary, MailView, Neighbours, Page, Query, QueueView, RunFilter, RunRecord,
-    Schedule, StoreError, SuppressionCursor, Totals, WaitingFor,
+    Schedule, StoreError, SuppressionCursor, Totals, VersionUsage, WaitingFor,
 };
 
 use crate::planted_store::PlantedStore;
@@ -109,6 +109,10 @@ impl Query for PlantedStore {
 
     async fn totals(&self) -> Result<Totals, StoreError> {
         self.store.totals().await
+    }
+
+    async fn usage(&self, job: &JobId) -> Result<Vec<VersionUsage>, StoreError> {
+        self.store.usage(job).await
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {

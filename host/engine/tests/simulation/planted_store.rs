@@ -1,13 +1,14 @@
 //! A store with a planted bug, over the production one.
 //! It has no more than one bug at a time, and none of its own.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jobmill_core::audit::AuditEntry;
 use jobmill_core::delivery::DeliveryOutcome;
-use jobmill_core::job::JobVersion;
+use jobmill_core::job::{JobVersion, Pin};
 use jobmill_core::journal::EntryKind;
 use jobmill_core::mail::{InDoubtChoice, MailStatus};
 use jobmill_core::notice::{GroupName, Notice};
@@ -15,12 +16,12 @@ use jobmill_core::order::Order;
 use jobmill_core::suppression::Suppression;
 use jobmill_core::token::Token;
 use jobmill_core::transition::Refused;
-use jobmill_core::{JobId, MailId, RunHead, RunId, Timestamp, TokenId};
+use jobmill_core::{JobId, MailId, RunHead, RunId, Timestamp, TokenId, Version};
 use jobmill_store::{
     BulkOutcome, Change, Claim, Claimed, DeadFilter, DeadPulse, Doubts, Enqueued, Firing, Forget, Forgotten,
     JobControl, LeaseReference, LogStore, NewDelivery, NewEvent, NewRun, NotReleased, Notices, Pause, Pruned,
     Published, Query as _, QueueChange, QueueControl, Queued, Received, Record, RecordError, Release, Retention, Room,
-    Rules, RunFilter, Settlement, Store, StoreError, Suppressed, WaitingBounds,
+    Rules, RunFilter, Settlement, Store, StoreError, Suppressed, Versions, WaitingBounds,
 };
 use tokio::sync::broadcast;
 
@@ -352,5 +353,36 @@ impl Notices for PlantedStore {
 
     async fn note(&self, notices: Vec<Notice>, gone: Vec<GroupName>) -> Result<(), StoreError> {
         self.store.note(notices, gone).await
+    }
+}
+
+#[async_trait]
+impl Versions for PlantedStore {
+    async fn put_component(&self, version: Version, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.store.put_component(version, bytes).await
+    }
+
+    async fn component(&self, version: Version) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.component(version).await
+    }
+
+    async fn components(&self) -> Result<BTreeSet<Version>, StoreError> {
+        self.store.components().await
+    }
+
+    async fn trim_components(&self, serving: BTreeSet<Version>) -> Result<(), StoreError> {
+        self.store.trim_components(serving).await
+    }
+
+    async fn pin(&self, pin: Pin) -> Result<(), StoreError> {
+        self.store.pin(pin).await
+    }
+
+    async fn unpin(&self, job: JobId) -> Result<Option<Pin>, StoreError> {
+        self.store.unpin(job).await
+    }
+
+    async fn pins(&self) -> Result<Vec<Pin>, StoreError> {
+        self.store.pins().await
     }
 }

@@ -194,6 +194,7 @@ impl Scenario {
             let component = format!("job {number} version {version}");
             let (job, crons) = (*self.described(*number, version)).clone();
             let loaded = LoadedJob {
+                sandbox: Arc::default(),
                 job,
                 crons,
                 version: Version::of(component.as_bytes()),

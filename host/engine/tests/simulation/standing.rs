@@ -83,7 +83,9 @@ impl Standing {
             | EntryKind::MailSettled { .. }
             | EntryKind::OrderUpdated { .. }
             | EntryKind::OrderIntended { .. }
-            | EntryKind::OrderSettled { .. } => legal(self.state == RunState::Running, "an effect")?,
+            | EntryKind::OrderSettled { .. }
+            | EntryKind::HttpIntended { .. }
+            | EntryKind::HttpSettled { .. } => legal(self.state == RunState::Running, "an effect")?,
             EntryKind::Finished(finished) => {
                 legal(self.state == RunState::Running, "an end")?;
                 legal(self.may_end(finished), "such an end")?;

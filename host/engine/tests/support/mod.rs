@@ -1,5 +1,6 @@
 //! An engine on a clock that stands still, a store in memory, and a runner that does what a test tells it.
-//! Components are text: the first word is the job's id, `name=value` words follow, with `_` for the spaces of a cron.
+//! Components are text: the first word is the job's id, `name=value` words follow, with `_` for the spaces of a cron. One with
+//! the word `slow` is loaded when the test lets it.
 
 #![allow(dead_code, reason = "each test binary uses its part of this module")]
 
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jobmill_core::job::{Descriptor, Trigger};
+use jobmill_core::job::{Descriptor, Overrides, Trigger};
 use jobmill_core::mail::InDoubt;
 use jobmill_core::time::Sleep;
 use jobmill_core::{Clock, Entropy, FailureKind, Json, Outcome, RunHead, RunId, RunState, Timestamp};
@@ -122,7 +123,35 @@ impl Runner for ScriptedRunner {
     }
 }
 
-struct TextLoader(Script);
+/// What has the word `slow`: how many of them are being loaded, and whether they may end.
+#[derive(Default)]
+pub(crate) struct Slow {
+    under_way: watch::Sender<usize>,
+    released: watch::Sender<bool>,
+}
+
+impl Slow {
+    async fn load(&self) {
+        self.under_way.send_modify(|count| *count += 1);
+        let _counted = Counted(&self.under_way);
+        self.released.subscribe().wait_for(|released| *released).await.expect("it is there");
+    }
+
+    pub(crate) fn release(&self) {
+        self.released.send_replace(true);
+    }
+}
+
+/// Is counted until it is dropped.
+struct Counted<'count>(&'count watch::Sender<usize>);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+struct TextLoader(Script, Arc<Slow>);
 
 #[async_trait]
 impl Loader for TextLoader {
@@ -132,6 +161,10 @@ impl Loader for TextLoader {
         let id = words.next().ok_or_else(|| LoadError("is empty".to_owned()))?;
         let mut descriptor = Descriptor { id: id.to_owned(), title: id.to_owned(), ..Descriptor::default() };
         for word in words {
+            if word == "slow" {
+                self.1.load().await;
+                continue;
+            }
             match word.split_once('=') {
                 Some(("retries", value)) => descriptor.retries = value.parse().ok(),
                 Some(("event", value)) => descriptor.triggers.push(Trigger::Event(value.to_owned())),
@@ -148,6 +181,7 @@ impl Loader for TextLoader {
 pub(crate) struct Mill {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) script: Script,
+    pub(crate) slow: Arc<Slow>,
     pub(crate) log: MemoryLog,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) hopper: TempDir,
@@ -190,20 +224,22 @@ impl Mill {
             quiet: Duration::from_millis(300),
             concurrency: 4,
             shutdown_grace: Duration::from_secs(30),
-            overrides: BTreeMap::new(),
+            overrides: Overrides::default(),
             retention: Retention::default(),
             queues: BTreeMap::new(),
             waiting: u32::MAX,
             in_doubt: InDoubt::Resend,
             event_id_window: Duration::from_hours(24),
+            auto_rollback: false,
         };
         change(&mut settings);
-        let loader = Arc::new(TextLoader(script.clone()));
+        let slow = Arc::new(Slow::default());
+        let loader = Arc::new(TextLoader(script.clone(), Arc::clone(&slow)));
         let entropy = Arc::new(Counting(AtomicU64::new(clock.now().as_millis())));
         let (engine, handle) =
             Engine::new(settings, Arc::clone(&store), loader, Arc::clone(&clock) as Arc<dyn Clock>, entropy);
         let engine = tokio::spawn(engine.run());
-        Self { clock, script, log, store, hopper, handle, changes, engine }
+        Self { clock, script, slow, log, store, hopper, handle, changes, engine }
     }
 
     /// Until the first catalog is built.
@@ -218,6 +254,18 @@ impl Mill {
             while !wanted(&self.handle) {
                 self.clock.advance(Duration::from_secs(6));
                 let _ = tokio::time::timeout(Duration::from_millis(50), generations.changed()).await;
+            }
+        })
+        .await;
+    }
+
+    /// Until so many slow components are being loaded.
+    pub(crate) async fn until_slow(&self, count: usize) {
+        let mut under_way = self.slow.under_way.subscribe();
+        watchdog(async {
+            while *under_way.borrow_and_update() != count {
+                self.clock.advance(Duration::from_secs(6));
+                let _ = tokio::time::timeout(Duration::from_millis(50), under_way.changed()).await;
             }
         })
         .await;

@@ -21,15 +21,10 @@ pub(crate) type EmailRefusal = Refusal<email::EmailError>;
 impl email::Host for HostState {
     async fn send_email(&mut self, message: email::Message) -> Result<email::Receipt, EmailRefusal> {
         let attempt = self.attempt()?;
-        let message = Message::from(message);
-        message.check().map_err(|error| Refusal::Answer(email::EmailError::Invalid(error.to_string())))?;
-        // A send that failed does not count: asked again in the same attempt, it is still the same mail.
-        let repeatable = EffectKey::mail(&message.kind, &message.to.address, 0);
-        let occurrence = attempt.done.get(&repeatable).copied().unwrap_or(0);
-        let key = EffectKey::mail(&message.kind, &message.to.address, occurrence);
-        let receipt = attempt.send(key, message).await?;
-        attempt.done.insert(repeatable, occurrence + 1);
-        Ok(receipt)
+        let timing = attempt.meter.begin("send-email");
+        let sent = attempt.send_email(message.into()).await;
+        timing.end(sent.is_err());
+        sent
     }
 
     fn convert_email_error(&mut self, refusal: EmailRefusal) -> wasmtime::Result<email::EmailError> {
@@ -38,13 +33,28 @@ impl email::Host for HostState {
 }
 
 impl AttemptState {
+    async fn send_email(&mut self, message: Message) -> Result<email::Receipt, EmailRefusal> {
+        message.check().map_err(|error| Refusal::Answer(email::EmailError::Invalid(error.to_string())))?;
+        // A send that failed does not count: asked again in the same attempt, it is still the same mail.
+        let repeatable = EffectKey::mail(&message.kind, &message.to.address, 0);
+        let occurrence = self.done.get(&repeatable).copied().unwrap_or(0);
+        let key = EffectKey::mail(&message.kind, &message.to.address, occurrence);
+        let receipt = self.send(key, message).await?;
+        self.done.insert(repeatable, occurrence + 1);
+        Ok(receipt)
+    }
+
     async fn send(&mut self, key: EffectKey, message: Message) -> Result<email::Receipt, EmailRefusal> {
-        let (mail, is_new) = match self.context.remembered_mail(&key).cloned() {
-            Some(remembered) if remembered.status.is_done() => {
-                let suppressed = remembered.status == MailStatus::Suppressed;
-                let delivery = if suppressed { email::Delivery::Suppressed } else { email::Delivery::AlreadySent };
-                return Ok(receipt(remembered.mail.message_id.clone(), delivery));
-            }
+        let remembered = self.context.remembered_mail(&key).cloned();
+        // Asked before what the operator allows: a run that sent the mail before the operator narrowed it can still end.
+        if let Some(done) = remembered.as_ref().filter(|remembered| remembered.status.is_done()) {
+            let suppressed = done.status == MailStatus::Suppressed;
+            let delivery = if suppressed { email::Delivery::Suppressed } else { email::Delivery::AlreadySent };
+            return Ok(receipt(done.mail.message_id.clone(), delivery));
+        }
+        let allowed = self.context.sandbox().allow.mail(&self.context.run().job, &message);
+        allowed.map_err(|denied| Refusal::Answer(email::EmailError::Denied(self.deny(denied))))?;
+        let (mail, is_new) = match remembered {
             Some(remembered) => (self.again(&remembered, message)?, false),
             None => (Arc::new(self.first(&key, message)), true),
         };

@@ -1,8 +1,11 @@
 //! What a component may ask of the host: one module for each interface.
 //! Nothing here is trusted from the guest: each call is checked and counted before it reaches a backend.
 
+pub(crate) mod config;
 pub(crate) mod email;
+pub(crate) mod http;
 pub(crate) mod log;
+pub(crate) mod network;
 pub(crate) mod orders;
 pub(crate) mod steps;
 pub(crate) mod wasi;

@@ -3,6 +3,7 @@
 
 use jobmill_backends::Asked;
 use jobmill_core::Json;
+use jobmill_core::job::allow::OrderOperation;
 use jobmill_core::journal::{EffectKey, RememberedChange};
 use jobmill_core::order::{Money, Order, OrderError, OrderItem, OrderPatch, OrderStatus};
 
@@ -15,18 +16,19 @@ pub(crate) type OrderRefusal = Refusal<orders::OrderError>;
 
 impl orders::Host for HostState {
     async fn fetch_order(&mut self, id: String) -> Result<orders::Order, OrderRefusal> {
-        Ok(self.attempt()?.fetch(&id).await?.into())
+        let attempt = self.attempt()?;
+        let timing = attempt.meter.begin("fetch-order");
+        let fetched = attempt.fetch_allowed(&id).await;
+        timing.end(fetched.is_err());
+        Ok(fetched?.into())
     }
 
     async fn update_order(&mut self, id: String, patch: orders::OrderPatch) -> Result<orders::Order, OrderRefusal> {
         let attempt = self.attempt()?;
-        let patch = checked(&patch)?;
-        let repeatable = EffectKey::order(&id, &patch, 0);
-        let occurrence = attempt.done.get(&repeatable).copied().unwrap_or(0);
-        let key = EffectKey::order(&id, &patch, occurrence);
-        let order = attempt.update(key, &id, patch).await?;
-        attempt.done.insert(repeatable, occurrence + 1);
-        Ok(order.into())
+        let timing = attempt.meter.begin("update-order");
+        let updated = attempt.update_order(&id, &patch).await;
+        timing.end(updated.is_err());
+        Ok(updated?.into())
     }
 
     fn convert_order_error(&mut self, refusal: OrderRefusal) -> wasmtime::Result<orders::OrderError> {
@@ -35,6 +37,26 @@ impl orders::Host for HostState {
 }
 
 impl AttemptState {
+    fn allow_order(&mut self, operation: OrderOperation) -> Result<(), OrderRefusal> {
+        let allowed = self.context.sandbox().allow.order(&self.context.run().job, operation);
+        allowed.map_err(|denied| Refusal::Answer(orders::OrderError::Denied(self.deny(denied))))
+    }
+
+    async fn fetch_allowed(&mut self, id: &str) -> Result<Order, OrderRefusal> {
+        self.allow_order(OrderOperation::Fetch)?;
+        self.fetch(id).await
+    }
+
+    async fn update_order(&mut self, id: &str, patch: &orders::OrderPatch) -> Result<Order, OrderRefusal> {
+        let patch = checked(patch)?;
+        let repeatable = EffectKey::order(id, &patch, 0);
+        let occurrence = self.done.get(&repeatable).copied().unwrap_or(0);
+        let key = EffectKey::order(id, &patch, occurrence);
+        let order = self.update(key, id, patch).await?;
+        self.done.insert(repeatable, occurrence + 1);
+        Ok(order)
+    }
+
     async fn fetch(&self, id: &str) -> Result<Order, OrderRefusal> {
         let kept = self.context.kept_order_patches(id);
         Ok(self.world.orders.fetch(id, kept, self.context.now()).await?)
@@ -45,6 +67,7 @@ impl AttemptState {
         if remembered == Some(RememberedChange::Made) {
             return self.fetch(id).await;
         }
+        self.allow_order(OrderOperation::Update)?;
         let (orders, now) = (&self.world.orders, self.context.now());
         if self.context.is_trial() {
             let (kept, in_doubt) = (self.context.kept_order_patches(id), remembered == Some(RememberedChange::InDoubt));

@@ -1,6 +1,7 @@
 //! `jobmill:job/steps`: what has been done once is not done again.
 //! It keeps nothing itself; the journal does.
 
+use jobmill_core::job::Limit;
 use jobmill_core::{Json, limits};
 use jobmill_engine::StepError;
 
@@ -23,8 +24,11 @@ impl steps::Host for HostState {
     async fn complete(&mut self, name: String, value: String) -> Result<(), StepRefusal> {
         let attempt = self.attempt()?;
         check_name(&name)?;
-        let value = check_value(&name, &value)?;
-        Ok(attempt.context.complete_step(&name, value).await?)
+        let value = check_value(&name, &value, attempt.context.sandbox().limits.size(Limit::Output))?;
+        let timing = attempt.meter.begin("complete");
+        let completed = attempt.context.complete_step(&name, value).await;
+        timing.end(completed.is_err());
+        Ok(completed?)
     }
 
     fn convert_step_error(&mut self, refusal: StepRefusal) -> wasmtime::Result<steps::StepError> {
@@ -40,9 +44,9 @@ fn check_name(name: &str) -> Result<(), Stopped> {
     }
 }
 
-fn check_value(name: &str, value: &str) -> Result<Json, Stopped> {
-    if value.len() > limits::OUTPUT_BYTES {
-        return Err(Stopped::StepValueSize { name: name.to_owned(), bytes: value.len() });
+fn check_value(name: &str, value: &str, most: usize) -> Result<Json, Stopped> {
+    if value.len() > most {
+        return Err(Stopped::StepValueSize { name: name.to_owned(), bytes: value.len(), most });
     }
     Json::parse(value).map_err(|error| Stopped::StepValueForm { name: name.to_owned(), reason: error.to_string() })
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jobmill_core::job::{Limit, SandboxLimits};
 use jobmill_core::journal::{LogLevel, LogLine};
 use jobmill_core::{Clock, Timestamp, limits};
 use jobmill_engine::AttemptContext;
@@ -21,17 +22,24 @@ const PERMIT: usize = 64 * 1024;
 
 /// A WASI whose standard streams lead nowhere.
 pub(crate) fn silent() -> WasiCtx {
-    builder().build()
+    builder(&SandboxLimits::default()).build()
 }
 
 /// A WASI whose standard streams are `output`.
-pub(crate) fn captured(output: &Output) -> WasiCtx {
-    builder().stdout(output.stream(LogLevel::Stdout)).stderr(output.stream(LogLevel::Stderr)).build()
+pub(crate) fn captured(output: &Output, limits: &SandboxLimits) -> WasiCtx {
+    builder(limits).stdout(output.stream(LogLevel::Stdout)).stderr(output.stream(LogLevel::Stderr)).build()
 }
 
-fn builder() -> WasiCtxBuilder {
+/// Nothing is inherited and nothing is preopened: a builder begins with no files, no variables and no arguments. `network` says no
+/// to sockets before they are made; that no address is allowed holds even so.
+fn builder(limits: &SandboxLimits) -> WasiCtxBuilder {
     let mut builder = WasiCtxBuilder::new();
-    builder.max_random_size(limits::RANDOM_BYTES);
+    builder
+        .max_random_size(limits.get(Limit::Random))
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
+        .socket_addr_check(|_, _| Box::pin(async { false }));
     builder
 }
 
@@ -42,11 +50,12 @@ pub(crate) struct Output {
     calls: HostCalls,
 }
 
-#[derive(Default)]
 struct Lines {
     whole: Vec<LogLine>,
     dropped: u64,
     bytes: usize,
+    most_whole: usize,
+    most_bytes: usize,
     /// The unfinished line of each stream.
     open: [Vec<u8>; 2],
     /// What was said last on standard error.
@@ -55,8 +64,8 @@ struct Lines {
 
 impl Output {
     /// Nothing printed yet. Each write costs one of `calls`.
-    pub(crate) fn new(clock: Arc<dyn Clock>, calls: HostCalls) -> Self {
-        Self { lines: Arc::default(), clock, calls }
+    pub(crate) fn new(clock: Arc<dyn Clock>, calls: HostCalls, limits: &SandboxLimits) -> Self {
+        Self { lines: Arc::new(Mutex::new(Lines::new(limits))), clock, calls }
     }
 
     fn stream(&self, level: LogLevel) -> Stream {
@@ -87,6 +96,18 @@ fn lock(lines: &Mutex<Lines>) -> MutexGuard<'_, Lines> {
 }
 
 impl Lines {
+    fn new(limits: &SandboxLimits) -> Self {
+        Self {
+            whole: Vec::new(),
+            dropped: 0,
+            bytes: 0,
+            most_whole: limits.size(Limit::LogLines),
+            most_bytes: limits.size(Limit::Log),
+            open: <[Vec<u8>; 2]>::default(),
+            last_words: None,
+        }
+    }
+
     fn open(&mut self, level: LogLevel) -> &mut Vec<u8> {
         &mut self.open[usize::from(level == LogLevel::Stderr)]
     }
@@ -95,7 +116,7 @@ impl Lines {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (line, ends) = piece.strip_suffix(b"\n").map_or((piece, false), |line| (line, true));
             // What exceeds the whole log's budget would be cut there anyway.
-            let room = limits::LOG_BYTES.saturating_sub(self.open(level).len());
+            let room = self.most_bytes.saturating_sub(self.open(level).len());
             self.open(level).extend_from_slice(&line[..line.len().min(room)]);
             if ends {
                 self.finish_line(level, now);
@@ -110,7 +131,7 @@ impl Lines {
         if level == LogLevel::Stderr && is_telling(&message) {
             self.last_words = Some(limits::truncate(&message, limits::ERROR_TEXT_BYTES).to_owned());
         }
-        if self.whole.len() >= limits::LOG_LINES || self.bytes >= limits::LOG_BYTES {
+        if self.whole.len() >= self.most_whole || self.bytes >= self.most_bytes {
             self.dropped += 1;
             return;
         }

@@ -7,25 +7,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use jobmill_backends::{Faults, HttpOrders, MailMode, MailSettings, Mailer, Orders};
+use jobmill_backends::{Faults, HttpOrders, MailMode, MailSettings, Mailer, Orders, Outgoing, Secret};
+use jobmill_core::job::{Limit, Sandbox, SandboxLimits};
 use jobmill_core::journal::EntryKind;
 use jobmill_core::mail::Mailbox;
 use jobmill_core::order::{Money, Order, OrderStatus};
 use jobmill_core::time::Sleep;
 use jobmill_core::{Backoff, Clock, Entropy, Json, Outcome, RunId, Timestamp, Version, transition};
 use jobmill_engine::{AttemptContext, Loaded, Loader, Stop};
-use jobmill_runtime::{Compiler, InDoubt, Runtime, RuntimeError, RuntimeSettings};
+use jobmill_runtime::{CacheSettings, Compiler, InDoubt, JobSecrets, Runtime, RuntimeError, RuntimeSettings};
 use jobmill_store::{JobRules, LogStore, MemoryLog, NewRun, Query, Room, Rules, RunFlow, RunRecord, Store};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
 
 use crate::guest::Guest;
+use crate::http::{Names, SECRET};
 
 /// The wall-clock budget of every attempt here, on the standing clock.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
+/// The most memory that any job here may have.
+const LARGEST_MEMORY: u64 = 128 << 20;
 /// What a test may take in real time.
 const WATCHDOG: Duration = Duration::from_mins(1);
 
-/// A clock that moves only when it is told to.
+/// A clock that moves only when it is told to; processor time is the thread's own.
 pub(crate) struct ManualClock {
     now: watch::Sender<Timestamp>,
     sleepers: watch::Sender<usize>,
@@ -59,6 +64,11 @@ impl Clock for ManualClock {
             let _ = now.wait_for(|now| *now >= at).await;
         })
     }
+
+    fn thread_cpu(&self) -> Duration {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec.try_into().expect("after zero"), time.tv_nsec.try_into().expect("below a second"))
+    }
 }
 
 /// Counts, so that every id differs; panics when it is told to, as a bug in a host function would.
@@ -88,6 +98,8 @@ pub(crate) struct Bench {
     pub(crate) mail_faults: Arc<Faults>,
     pub(crate) order_faults: Arc<Faults>,
     pub(crate) entropy: Arc<Counting>,
+    /// What every attempt may take and reach.
+    pub(crate) sandbox: Arc<Sandbox>,
     runtime: Runtime,
 }
 
@@ -95,6 +107,16 @@ impl Bench {
     /// Mail is captured.
     pub(crate) fn new() -> Self {
         Self::with(MailMode::Capture, InDoubt::Resend)
+    }
+
+    /// Mail is captured, and the operator says so of the job.
+    pub(crate) fn in_sandbox(sandbox: Sandbox) -> Self {
+        Self { sandbox: Arc::new(sandbox), ..Self::new() }
+    }
+
+    /// The same, of one limit.
+    pub(crate) fn limited(limit: Limit, most: u64) -> Self {
+        Self::in_sandbox(Sandbox { limits: SandboxLimits::default().with(limit, most), ..Sandbox::default() })
     }
 
     pub(crate) fn with(mode: MailMode, in_doubt: InDoubt) -> Self {
@@ -144,18 +166,29 @@ impl Bench {
         };
         let runtime = Runtime::new(RuntimeSettings {
             concurrency: 2,
-            cache_directory: cache_directory.map(Path::to_owned),
+            largest: SandboxLimits::default().with(Limit::Memory, LARGEST_MEMORY),
+            cache: cache_directory
+                .map(|directory| CacheSettings { directory: directory.to_owned(), fresh_key: [7; 32] }),
             compiler,
             mailer: Arc::new(mailer),
             orders: Arc::new(orders),
             in_doubt,
+            outgoing: Outgoing::new(Arc::new(Names)).expect("usable settings"),
+            secrets: JobSecrets::from([(
+                "guest".parse().expect("a job id"),
+                [("token".to_owned(), Secret::new(SECRET))].into(),
+            )]),
         })?;
         let (clock, entropy) = (Arc::new(ManualClock::new()), Arc::default());
-        Ok(Self { clock, store, log, mail_faults, order_faults, entropy, runtime })
+        Ok(Self { clock, store, log, mail_faults, order_faults, entropy, sandbox: Arc::default(), runtime })
     }
 
     pub(crate) async fn load(&self, guest: &Guest) -> Loaded {
-        match self.runtime.load(guest.component()).await {
+        self.load_bytes(guest.component()).await
+    }
+
+    pub(crate) async fn load_bytes(&self, bytes: Vec<u8>) -> Loaded {
+        match self.runtime.load(bytes).await {
             Ok(loaded) => loaded,
             Err(error) => panic!("the guest does not load: {error}"),
         }
@@ -163,11 +196,16 @@ impl Bench {
 
     /// Why these bytes do not load.
     pub(crate) async fn refusal(&self, bytes: Vec<u8>) -> String {
-        let loading = tokio::time::timeout(WATCHDOG, self.runtime.load(bytes));
-        match loading.await.expect("loading is bounded") {
+        match self.try_load(bytes).await {
             Ok(_) => panic!("the bytes load"),
-            Err(error) => error.to_string(),
+            Err(reason) => reason,
         }
+    }
+
+    /// What these bytes load as, or why they do not.
+    pub(crate) async fn try_load(&self, bytes: Vec<u8>) -> Result<Loaded, String> {
+        let loading = tokio::time::timeout(WATCHDOG, self.runtime.load(bytes));
+        loading.await.expect("loading is bounded").map_err(|error| error.to_string())
     }
 
     /// A run that is due.
@@ -201,6 +239,7 @@ impl Bench {
         let claimed = self.store.claim(room, self.clock.now()).await.expect("claimed").runs.pop();
         let claimed = claimed.expect("a run is due");
         AttemptContext::new(claimed, Arc::clone(&self.store), self.clock.clone(), self.entropy.clone())
+            .in_sandbox(Arc::clone(&self.sandbox))
     }
 
     /// The next attempt of whatever run is due, recorded; its outcome before policy.
@@ -219,6 +258,7 @@ impl Bench {
         let mut finished = transition::finish(&head, outcome.clone(), &at_once, now, 0.0).expect("it runs");
         finished.log = remainder.log;
         finished.log_dropped = remainder.log_dropped;
+        finished.bill = remainder.bill;
         let mut entries = remainder.entries;
         entries.push(EntryKind::Finished(Box::new(finished)));
         let lease = jobmill_store::LeaseReference { run: head.id, token: head.lease };

@@ -20,7 +20,7 @@ async fn memory_ends_at_its_limit() {
     let outcome = Bench::new().first_attempt(&guest).await;
     let (kind, message, trace) = failure(&outcome);
     assert_eq!(kind, FailureKind::Memory);
-    assert!(message.contains("it may have 67108864"), "{message}");
+    assert!(message.contains("it may have 64 MiB (limits.memory)"), "{message}");
     assert!(trace.is_some());
 }
 
@@ -57,7 +57,10 @@ async fn a_flood_of_host_calls_ends_and_leaves_a_bounded_log() {
     bench.enqueue("{}").await;
     let (outcome, context) = loaded.runner.run(bench.claim().await, TIMEOUT, Stop::default()).await;
     let (kind, message, _) = failure(&outcome);
-    assert_eq!((kind, message), (FailureKind::Limit, "the attempt made more than 10000 host calls"));
+    assert_eq!(
+        (kind, message),
+        (FailureKind::Limit, "the attempt made more than 10000 host calls (limits.host_calls)")
+    );
     let remainder = context.into_remainder();
     assert_eq!(remainder.log.len(), limits::LOG_LINES);
     assert_eq!(remainder.log_dropped, limits::HOST_CALLS - limits::LOG_LINES as u64);
@@ -92,7 +95,10 @@ async fn one_host_call_lifts_no_more_than_its_limit() {
     .import("log", "log", "$log", LOG);
     let outcome = Bench::new().first_attempt(&giant).await;
     let (kind, message, _) = failure(&outcome);
-    assert_eq!((kind, message), (FailureKind::Limit, "the component handed over more than 1048576 bytes at once"));
+    assert_eq!(
+        (kind, message),
+        (FailureKind::Limit, "the component handed over more than 1 MiB (limits.host_call) at once")
+    );
     // A thousand fields that share one text: small in the guest, large once lifted.
     let overlapping: Vec<usize> = (0..1_000).flat_map(|_| [65_536, 500_000, 65_536, 500_000]).collect();
     let amplified = Guest::new(
@@ -109,7 +115,10 @@ async fn an_output_beyond_its_limit_is_not_kept() {
     let guest = Guest::new("(call $output (i32.const 65536) (i32.const 300000))").pages(16);
     let outcome = Bench::new().first_attempt(&guest).await;
     let (kind, message, _) = failure(&outcome);
-    assert_eq!((kind, message), (FailureKind::Limit, "the output has 300000 bytes; it may have 262144"));
+    assert_eq!(
+        (kind, message),
+        (FailureKind::Limit, "the output has 300000 bytes; it may have 256 KiB (limits.output)")
+    );
 }
 
 #[tokio::test]
@@ -128,7 +137,9 @@ async fn handles_and_randomness_are_bounded() {
         "(param i64 i32)",
     );
     let outcome = Bench::new().first_attempt(&random).await;
-    assert!(failure(&outcome).1.contains("exceeds limit 65536"), "{outcome:?}");
+    let (kind, message, _) = failure(&outcome);
+    assert_eq!(kind, FailureKind::Limit);
+    assert!(message.ends_with("than it may have: 64 KiB (limits.random)"), "{message}");
 }
 
 #[tokio::test]

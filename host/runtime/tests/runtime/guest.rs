@@ -28,7 +28,21 @@ world others {
     import wasi:cli/stderr@0.2.0;
     import wasi:clocks/monotonic-clock@0.2.0;
     import wasi:random/random@0.2.0;
+    import wasi:filesystem/preopens@0.2.0;
+    import wasi:sockets/instance-network@0.2.0;
+    import wasi:sockets/ip-name-lookup@0.2.0;
+    import wasi:sockets/tcp-create-socket@0.2.0;
+    import wasi:sockets/udp-create-socket@0.2.0;
     import acme:kv/store@1.0.0;
+}
+";
+/// Interfaces of which the SDK has the whole text.
+const WEB: &str = "
+package test:web;
+world others {
+    include jobmill:job/job@VERSION;
+    import wasi:http/outgoing-handler@0.2.12;
+    import wasi:config/store@0.2.0-rc.1;
 }
 ";
 const WASI_IO: &str = "
@@ -44,7 +58,11 @@ interface streams {
 const WASI_CLI: &str = "
 package wasi:cli@0.2.0;
 interface exit { exit: func(status: result); }
-interface environment { get-environment: func() -> list<tuple<string, string>>; }
+interface environment {
+    get-environment: func() -> list<tuple<string, string>>;
+    get-arguments: func() -> list<string>;
+    initial-cwd: func() -> option<string>;
+}
 interface stdout { use wasi:io/streams@0.2.0.{output-stream}; get-stdout: func() -> output-stream; }
 interface stderr { use wasi:io/streams@0.2.0.{output-stream}; get-stderr: func() -> output-stream; }
 ";
@@ -52,12 +70,49 @@ const WASI_CLOCKS: &str = "
 package wasi:clocks@0.2.0;
 interface monotonic-clock {
     use wasi:io/poll@0.2.0.{pollable};
+    now: func() -> u64;
     subscribe-duration: func(when: u64) -> pollable;
 }
 ";
 const WASI_RANDOM: &str = "
 package wasi:random@0.2.0;
 interface random { get-random-bytes: func(len: u64) -> list<u8>; }
+";
+const WASI_FILESYSTEM: &str = "
+package wasi:filesystem@0.2.0;
+interface types { resource descriptor; }
+interface preopens { use types.{descriptor}; get-directories: func() -> list<tuple<descriptor, string>>; }
+";
+const WASI_SOCKETS: &str = "
+package wasi:sockets@0.2.0;
+interface network {
+    resource network;
+    enum ip-address-family { ipv4, ipv6 }
+    enum error-code {
+        unknown, access-denied, not-supported, invalid-argument, out-of-memory, timeout, concurrency-conflict, not-in-progress,
+        would-block, invalid-state, new-socket-limit, address-not-bindable, address-in-use, remote-unreachable,
+        connection-refused, connection-reset, connection-aborted, datagram-too-large, name-unresolvable,
+        temporary-resolver-failure, permanent-resolver-failure,
+    }
+}
+interface instance-network { use network.{network}; instance-network: func() -> network; }
+interface tcp { resource tcp-socket; }
+interface udp { resource udp-socket; }
+interface tcp-create-socket {
+    use network.{error-code, ip-address-family};
+    use tcp.{tcp-socket};
+    create-tcp-socket: func(address-family: ip-address-family) -> result<tcp-socket, error-code>;
+}
+interface udp-create-socket {
+    use network.{error-code, ip-address-family};
+    use udp.{udp-socket};
+    create-udp-socket: func(address-family: ip-address-family) -> result<udp-socket, error-code>;
+}
+interface ip-name-lookup {
+    use network.{network, error-code};
+    resource resolve-address-stream;
+    resolve-addresses: func(network: borrow<network>, name: string) -> result<resolve-address-stream, error-code>;
+}
 ";
 const ACME: &str = "
 package acme:kv@1.0.0;
@@ -219,30 +274,56 @@ impl Guest {
 
     /// The component.
     pub(crate) fn component(&self) -> Vec<u8> {
+        self.wrapping(self.module())
+    }
+
+    /// The component around another core module than its own.
+    pub(crate) fn wrapping(&self, mut module: Vec<u8>) -> Vec<u8> {
         let mut resolve = Resolve::default();
         let mut push = |name: &str, text: &str| resolve.push_str(name, text).expect("valid WIT");
         push("job.wit", &job_package().replace("0.1.0", self.version));
-        push("io.wit", WASI_IO);
-        push("cli.wit", WASI_CLI);
-        push("clocks.wit", WASI_CLOCKS);
-        push("random.wit", WASI_RANDOM);
-        push("acme.wit", ACME);
-        let package = push("others.wit", &OTHERS.replace("VERSION", self.version));
+        // Parts of an interface and the whole of it can't stand in one world.
+        let package = if self.imports.contains("wasi:http/") || self.imports.contains("wasi:config/") {
+            for file in ["io", "clocks", "http", "config"] {
+                push(&format!("{file}.wit"), &sdk_package(file));
+            }
+            push("web.wit", &WEB.replace("VERSION", self.version))
+        } else {
+            push("io.wit", WASI_IO);
+            push("cli.wit", WASI_CLI);
+            push("clocks.wit", WASI_CLOCKS);
+            push("random.wit", WASI_RANDOM);
+            push("filesystem.wit", WASI_FILESYSTEM);
+            push("sockets.wit", WASI_SOCKETS);
+            push("acme.wit", ACME);
+            push("others.wit", &OTHERS.replace("VERSION", self.version))
+        };
         let world = resolve.select_world(&[package], Some("others")).expect("the world");
-        let mut module = self.module();
         embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).expect("fits the world");
         let mut encoder = ComponentEncoder::default();
         encoder.validate(true).module(&module).expect("a module of the world").encode().expect("a component")
     }
 }
 
+/// A package of WASI's as the SDK has it.
+fn sdk_package(file: &str) -> String {
+    let directory = root().join("guest-sdk/wit/deps");
+    std::fs::read_to_string(directory.join(file).with_extension("wit")).expect("the WIT package")
+}
+
 /// Our package in one text: every file of it but the package's name, which each repeats.
 fn job_package() -> String {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    let directory = root().join("wit");
     let mut text = "package jobmill:job@0.1.0;\n".to_owned();
     for file in ["types", "lifecycle", "orders", "email", "steps", "log", "world"] {
         let interface = std::fs::read_to_string(directory.join(file).with_extension("wit")).expect("the WIT package");
         text.push_str(&interface.replace("package jobmill:job@0.1.0;", ""));
     }
     text
+}
+
+/// Where everything is. Two crates take this file in, and they lie at different depths.
+fn root() -> &'static Path {
+    let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    above.find(|directory| directory.join("wit").is_dir()).expect("the WIT package")
 }

@@ -151,13 +151,13 @@ async fn describe_may_not_loop_trap_or_call_the_host() {
 async fn a_description_larger_than_one_host_call_is_refused() {
     let guest = Guest::new("(call $done)").pages(64).words(256, &[65_536, 3_000_000]);
     let error = Bench::new().refusal(guest.component()).await;
-    assert_eq!(error, "describe: the component handed over more than 1048576 bytes at once");
+    assert_eq!(error, "describe: the component handed over more than 1 MiB (limits.host_call) at once");
 }
 
 #[tokio::test]
 async fn memory_declared_beyond_the_limit_does_not_load() {
     let bench = Bench::new();
-    let memory = bench.refusal(Guest::new("(call $done)").pages(2000).component()).await;
+    let memory = bench.refusal(Guest::new("(call $done)").pages(3000).component()).await;
     assert!(memory.contains("memory"), "{memory}");
     let table = bench.refusal(Guest::new("(call $done)").item("(table 30000 funcref)").component()).await;
     assert!(table.contains("table"), "{table}");
@@ -169,8 +169,62 @@ async fn compiled_code_is_kept_for_the_next_start() {
     let cached = directory.path().join("cache");
     let loaded = Bench::keeping_code_in(&cached).load(&Guest::new("(call $done)")).await;
     assert_eq!(loaded.descriptor.id, "guest");
-    assert!(std::fs::read_dir(&cached).expect("made").next().is_some());
+    // Nothing compiles any more: what loads was kept.
+    let bench = Bench::compiling_by(Compiler::Child("/usr/bin/false".into()), &cached);
+    assert_eq!(bench.load(&Guest::new("(call $done)")).await.descriptor.id, "guest");
+}
+
+#[tokio::test]
+async fn kept_code_that_was_changed_is_compiled_anew() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let cached = directory.path().join("cache");
     Bench::keeping_code_in(&cached).load(&Guest::new("(call $done)")).await;
+    let is_code = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "code");
+    let files = || std::fs::read_dir(&cached).expect("made").map(|entry| entry.expect("readable").path());
+    let code = files().find(is_code).expect("kept");
+    let whole = std::fs::read(&code).expect("readable");
+    let mut changed = whole.clone();
+    changed[whole.len() / 2] ^= 1;
+    std::fs::write(&code, &changed).expect("written");
+    Bench::keeping_code_in(&cached).load(&Guest::new("(call $done)")).await;
+    assert_ne!(std::fs::read(&code).expect("kept again"), changed);
+}
+
+#[tokio::test]
+async fn what_could_not_be_compiled_is_not_tried_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let garbage = b"\0asm\x0d\0\x01\0\xff".to_vec();
+    let first = Bench::keeping_code_in(directory.path()).refusal(garbage.clone()).await;
+    // This one would say something else.
+    let bench = Bench::compiling_by(Compiler::Child("/usr/bin/false".into()), directory.path());
+    assert_eq!(bench.refusal(garbage.clone()).await, first);
+    assert_ne!(bench.refusal([&garbage[..], b"x"].concat()).await, first);
+}
+
+#[tokio::test]
+async fn a_component_that_is_no_job_is_compiled_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let no_job = wat::parse_str("(component)").expect("a component");
+    let first = Bench::keeping_code_in(directory.path()).refusal(no_job.clone()).await;
+    assert!(first.contains("not a job"), "{first}");
+    // Nothing compiles any more, and the reason is the same.
+    let bench = Bench::compiling_by(Compiler::Child("/usr/bin/false".into()), directory.path());
+    assert_eq!(bench.refusal(no_job).await, first);
+}
+
+#[test]
+fn a_cache_that_is_a_link_is_refused_and_what_it_leads_to_stays() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (elsewhere, link) = (directory.path().join("elsewhere"), directory.path().join("cache"));
+    std::fs::create_dir_all(elsewhere.join("ours")).expect("made");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&elsewhere, mode).expect("changed");
+    std::os::unix::fs::symlink(&elsewhere, &link).expect("linked");
+    let reason = Bench::refused_cache(&link);
+    assert!(reason.contains("it is a link"), "{reason}");
+    let left = std::fs::metadata(&elsewhere).expect("there");
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&left) & 0o777, 0o755);
+    assert!(elsewhere.join("ours").exists());
 }
 
 #[tokio::test]
@@ -182,12 +236,18 @@ async fn what_the_compiling_child_refuses_does_not_load() {
 }
 
 #[tokio::test]
-async fn a_child_that_cannot_be_started_or_keeps_no_code_does_not_keep_jobs_from_loading() {
-    for program in ["/nowhere/jobmill", "/usr/bin/true"] {
-        let directory = tempfile::tempdir().expect("a directory");
-        let bench = Bench::compiling_by(Compiler::Child(program.into()), directory.path());
-        assert_eq!(bench.load(&Guest::new("(call $done)")).await.descriptor.id, "guest", "{program}");
-    }
+async fn a_child_that_cannot_be_started_does_not_keep_jobs_from_loading() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let bench = Bench::compiling_by(Compiler::Child("/nowhere/jobmill".into()), directory.path());
+    assert_eq!(bench.load(&Guest::new("(call $done)")).await.descriptor.id, "guest");
+}
+
+#[tokio::test]
+async fn what_is_no_code_does_not_load() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let bench = Bench::compiling_by(Compiler::Child("/usr/bin/true".into()), directory.path());
+    let reason = bench.refusal(Guest::new("(call $done)").component()).await;
+    assert!(reason.starts_with("can't be compiled: "), "{reason}");
 }
 
 #[test]
@@ -203,4 +263,33 @@ async fn more_components_can_be_loaded_at_once_than_there_are_instances_set_asid
     let guest = Guest::new("(call $done)");
     let loading = (0..20).map(|_| bench.load(&guest));
     assert_eq!(futures::future::join_all(loading).await.len(), 20);
+}
+
+#[tokio::test]
+async fn what_is_kept_loads_while_as_many_compile_as_may_at_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let cached = directory.path().join("cached");
+    let kept = Guest::new("(call $done)");
+    Bench::keeping_code_in(&cached).load(&kept).await;
+    let (program, begun) = (directory.path().join("compiler"), directory.path().join("begun"));
+    let script = format!("#!/bin/sh\n[ \"$1\" = compile ] && echo >> {} && exec sleep 100\n", begun.display());
+    std::fs::write(&program, script).expect("written");
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("executable");
+    // A child of another test may hold it open for a moment, and then it can't be started.
+    while std::process::Command::new(&program).output().is_err() {
+        tokio::task::yield_now().await;
+    }
+    let bench = Bench::compiling_by(Compiler::Child(program), &cached);
+    let (first, second) = (Guest::new("(call $done) (nop)"), Guest::new("(call $done) (nop) (nop)"));
+    let compiling = async { tokio::join!(bench.load(&first), bench.load(&second)) };
+    let loading = async {
+        while std::fs::read(&begun).unwrap_or_default().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        bench.load(&kept).await
+    };
+    tokio::select! {
+        _ = compiling => panic!("the compiler never ends"),
+        loaded = loading => assert_eq!(loaded.descriptor.id, "guest"),
+    }
 }

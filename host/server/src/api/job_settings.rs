@@ -1,10 +1,11 @@
 //! The settings of a job as the API shows them: each what is in force, and who said so.
 //! It decides nothing; the job did when it was loaded.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jobmill_core::flow::{BreakerSettings, CancelOn, CatchUp, Concurrency, Debounce, Pointer, RateLimit, UniqueStates};
-use jobmill_core::job::Setting;
+use jobmill_core::job::{Allow, Setting};
 use jobmill_core::time::format_duration;
 use jobmill_core::{Backoff, Job, Source};
 use serde::Serialize;
@@ -45,12 +46,15 @@ pub struct SettingsView {
     mails_per_run: SettingView<u32>,
     #[schema(value_type = SettingView<Option<shapes::RateLimitShape>>)]
     mail_limit: SettingView<Option<RateLimit>>,
+    #[schema(value_type = SettingView<shapes::AllowShape>)]
+    allow: SettingView<Allow>,
+    config: SettingView<BTreeMap<String, String>>,
 }
 
 /// A setting, and who said so.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Setting)]
-struct SettingView<T> {
+pub(super) struct SettingView<T> {
     /// What is in force.
     value: T,
     /// Who said so.
@@ -92,6 +96,8 @@ impl From<&Job> for SettingsView {
             breaker: (&job.breaker).into(),
             mails_per_run: (&job.mails_per_run).into(),
             mail_limit: (&job.mail_limit).into(),
+            allow: (&job.allow).into(),
+            config: (&job.config).into(),
         }
     }
 }

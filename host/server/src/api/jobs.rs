@@ -12,7 +12,9 @@ use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
 use crate::action::Action;
+use crate::api::job_sandbox::{CapabilityView, LimitsView};
 use crate::api::operator::{OperatorBody, operator};
+use crate::api::rollback::PinView;
 use crate::api::runs::take_work;
 use crate::api::shapes::JobIdShape;
 use crate::api::{List, SettingsView};
@@ -43,7 +45,7 @@ pub(super) fn routes() -> Routes {
 /// A job as it is loaded, or a file that never was.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Job)]
-struct JobView {
+pub(super) struct JobView {
     /// Null for a file that never loaded.
     id: Option<JobId>,
     /// For people.
@@ -52,6 +54,10 @@ struct JobView {
     description: Option<String>,
     /// The component that serves.
     version: Option<Version>,
+    /// What it is held to; null while the newest file serves.
+    pinned: Option<PinView>,
+    /// The version in the hopper, where it waits because the job is held to another.
+    waits: Option<Version>,
     /// `loaded`, `broken`, or `retired`: its file is gone.
     status: &'static str,
     /// What is wrong with the newest file; null while nothing is.
@@ -74,8 +80,12 @@ struct JobView {
     retries: Option<u32>,
     /// What is in force for it, and who said so.
     settings: Option<SettingsView>,
+    /// How much an attempt may take, and who said so.
+    limits: Option<LimitsView>,
     /// What of the world its component asks for.
     imports: Vec<String>,
+    /// What each of those is for, and how much of it the operator lets the job have.
+    capabilities: Vec<CapabilityView>,
     /// When its component was loaded.
     loaded_at: Option<Timestamp>,
     /// JSON Schema of its payloads; null where anything goes.
@@ -122,6 +132,8 @@ impl JobView {
             title: job.map(|job| job.title.clone()),
             description: job.and_then(|job| job.description.clone()),
             version: loaded.map(|loaded| loaded.version),
+            pinned: listing.pinned.as_ref().map(PinView::from),
+            waits: listing.waits,
             status: listing.status.as_str(),
             error: listing.breakage.as_ref().map(|breakage| breakage.error.clone()),
             broken_since: listing.breakage.as_ref().map(|breakage| breakage.since),
@@ -133,7 +145,9 @@ impl JobView {
             triggers: job.map(|job| job.triggers.clone()).unwrap_or_default(),
             retries: job.map(|job| job.retries.value),
             settings: job.map(SettingsView::from),
+            limits: job.map(LimitsView::from),
             imports: loaded.map(|loaded| loaded.imports.clone()).unwrap_or_default(),
+            capabilities: loaded.map(|loaded| CapabilityView::of(&loaded.job, &loaded.imports)).unwrap_or_default(),
             loaded_at: loaded.map(|loaded| loaded.loaded_at),
             payload_schema: job.and_then(|job| job.payload_schema.clone()),
             payload_example: job.and_then(|job| job.payload_example.clone()),
@@ -179,7 +193,7 @@ async fn show(
     view(&context.handle, &id).await
 }
 
-async fn view(handle: &Handle, id: &JobId) -> Result<JsonResponse<JobView>, Problem> {
+pub(super) async fn view(handle: &Handle, id: &JobId) -> Result<JsonResponse<JobView>, Problem> {
     let catalog = handle.catalog();
     let listing = catalog.listing(id).ok_or_else(|| unknown_job(handle, id))?;
     Ok(JsonResponse(JobView::of(listing, handle).await?))

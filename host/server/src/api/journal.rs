@@ -52,6 +52,8 @@ enum EntryKindView {
     Cancelled { reason: String },
     Requeued { scheduled_at: Timestamp, max_attempts: u32 },
     MadeDue { instead_of: Timestamp },
+    HttpIntended { key: String, method: String, url: String },
+    HttpSettled { key: String, status: Option<u16>, error: Option<String>, kept_bytes: Option<usize> },
 }
 
 /// The run, as it was enqueued.
@@ -184,6 +186,15 @@ impl From<EntryKind> for EntryKindView {
             EntryKind::Cancelled { reason } => Self::Cancelled { reason },
             EntryKind::Requeued { scheduled_at, max_attempts } => Self::Requeued { scheduled_at, max_attempts },
             EntryKind::MadeDue { instead_of } => Self::MadeDue { instead_of },
+            EntryKind::HttpIntended { key, method, url } => {
+                Self::HttpIntended { key: key.as_str().to_owned(), method, url }
+            }
+            EntryKind::HttpSettled { key, status, error, answer } => Self::HttpSettled {
+                key: key.as_str().to_owned(),
+                status,
+                error,
+                kept_bytes: answer.map(|answer| answer.bytes()),
+            },
         }
     }
 }

@@ -35,6 +35,8 @@ struct Moment {
     queues: Vec<QueueNumbers>,
     /// Webhooks, and how many deliveries were refused at each.
     refused: Vec<(String, u64)>,
+    /// Versions of jobs that are in memory.
+    components: u64,
     /// Bytes that the process has in memory, where the system says.
     memory: Option<u64>,
 }
@@ -62,6 +64,7 @@ async fn metrics(State(context): State<Context>, _: NoParameters) -> Result<Resp
         totals: handle.query().totals().await?,
         queues: handle.queues().await?.into_iter().map(QueueNumbers::from).collect(),
         refused: endpoints.map(|name| (name.to_owned(), context.refusals.at(name).count)).collect(),
+        components: handle.catalog().in_memory() as u64,
         memory: resident_bytes(),
     };
     let mut registry = Registry::default();
@@ -87,6 +90,9 @@ impl Collector for Moment {
         if let Some(memory) = self.memory {
             to.gauge("process_resident_memory_bytes", "What the process has in memory.", &memory)?;
         }
+        let help =
+            "Versions of jobs in memory: those that are loaded, and older ones that attempts are under way with.";
+        to.gauge("jobmill_components", help, &self.components)?;
         let runs = RunState::ALL.map(|state| ([("state", state.as_str())], self.runs.of(state) as u64));
         to.gauges("jobmill_runs", "Runs that are kept, by the state that they show now.", runs)?;
         let waiting = self.queues.iter().map(|queue| ([("queue", queue.name.as_str())], queue.waiting));
@@ -111,6 +117,11 @@ impl Collector for Moment {
         to.counters("jobmill_webhook_deliveries_refused", "Deliveries that were not taken in.", refused)?;
         let attempts = jobs().map(|(job, totals)| (job, &totals.attempt_durations));
         to.durations("jobmill_attempt_duration_seconds", "How long attempts took that completed or failed.", attempts)?;
+        to.seconds(
+            "jobmill_attempt_cpu_seconds",
+            "Processor time that attempts used.",
+            jobs().map(|(job, totals)| (job, totals.cpu_micros)),
+        )?;
         let runs = jobs().map(|(job, totals)| (job, &totals.run_durations));
         to.durations("jobmill_run_duration_seconds", "From the enqueue of a run until it completed or died.", runs)
     }
@@ -143,6 +154,19 @@ impl Writer<'_, '_> {
         let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         values.into_iter().try_for_each(|(labels, value)| {
             encoder.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, u64>(&value, None)
+        })
+    }
+
+    fn seconds<'name>(
+        &mut self,
+        name: &str,
+        help: &str,
+        jobs: impl IntoIterator<Item = (&'name str, u64)>,
+    ) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        jobs.into_iter().try_for_each(|(job, micros)| {
+            let seconds = Duration::from_micros(micros).as_secs_f64();
+            encoder.encode_family(&[("job", job)])?.encode_counter::<NoLabelSet, f64, u64>(&seconds, None)
         })
     }
 

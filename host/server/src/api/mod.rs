@@ -7,6 +7,7 @@ mod dead;
 mod deliveries;
 mod events;
 mod faults;
+mod job_sandbox;
 mod job_settings;
 mod jobs;
 mod journal;
@@ -16,6 +17,7 @@ mod openapi;
 mod operator;
 mod orders;
 mod queues;
+mod rollback;
 mod run_view;
 mod runs;
 mod schedule;
@@ -27,6 +29,7 @@ mod suppressions;
 mod tokens;
 mod trial;
 mod typescript;
+mod usage;
 mod versions;
 
 pub(crate) use audit::{audit_filter, audited_actions};
@@ -36,12 +39,14 @@ pub(crate) use jobs::unknown_job;
 pub(crate) use mail::{find_mail, read_status, release_mail};
 pub use openapi::openapi_document;
 pub(crate) use queues::{QueueName, find as find_queue, tell_limit};
+pub(crate) use rollback::{roll_back, unpin_job};
 pub(crate) use runs::take_work;
 pub(crate) use schedule::start_scheduled;
 pub(crate) use stream::Feed;
 pub(crate) use suppressions::{suppress_address, unknown_suppression};
 pub(crate) use tokens::{CreateBody, RateBody, make_token, revoke_token};
 pub(crate) use trial::summary as summary_of_trial;
+pub(crate) use usage::compared;
 pub(crate) use versions::with_changes;
 
 use jobmill_store::Page;
@@ -64,6 +69,7 @@ pub(crate) fn routes() -> Routes {
         .merge(metrics::routes())
         .merge(orders::routes())
         .merge(queues::routes())
+        .merge(rollback::routes())
         .merge(runs::routes())
         .merge(schedule::routes())
         .merge(stats::routes())

@@ -198,9 +198,7 @@ async fn pause(
     _: NoParameters,
     OptionalJsonBody(body): OptionalJsonBody<OperatorBody>,
 ) -> Result<JsonResponse<QueueView>, Problem> {
-    audited.tells_by(body.by.as_deref());
-    let paused = Some(Some(operator(body.by, &caller)?));
-    control(&context.handle, &name, QueueChange { concurrency: None, paused }).await
+    set_paused(&context.handle, &caller, &audited, &name, body, true).await
 }
 
 /// Lets a paused queue go on.
@@ -224,11 +222,27 @@ async fn resume(
     _: NoParameters,
     OptionalJsonBody(body): OptionalJsonBody<OperatorBody>,
 ) -> Result<JsonResponse<QueueView>, Problem> {
+    set_paused(&context.handle, &caller, &audited, &name, body, false).await
+}
+
+/// Pauses a queue or lets it go on, in the name of whoever asks.
+async fn set_paused(
+    handle: &Handle,
+    caller: &Caller,
+    audited: &Audited,
+    name: &JobId,
+    body: OperatorBody,
+    is_paused: bool,
+) -> Result<JsonResponse<QueueView>, Problem> {
     audited.tells_by(body.by.as_deref());
-    let by = operator(body.by, &caller)?;
-    let resumed = control(&context.handle, &name, QueueChange { concurrency: None, paused: Some(None) }).await?;
-    tracing::info!(queue = %name, by, "the queue goes on");
-    Ok(resumed)
+    let by = operator(body.by, caller)?;
+    let paused = Some(is_paused.then(|| by.clone()));
+    let view = control(handle, name, QueueChange { concurrency: None, paused }).await?;
+    // Who paused it is kept with the pause.
+    if !is_paused {
+        tracing::info!(queue = %name, by, "the queue goes on");
+    }
+    Ok(view)
 }
 
 /// Takes an operator's word of a queue that is there, and shows the queue as it is then.

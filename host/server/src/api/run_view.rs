@@ -2,12 +2,12 @@
 //! It reads nothing but what the run waits for, and which of its mails are in doubt.
 
 use jobmill_core::mail::DoubtfulMail;
-use jobmill_core::run::Attempt;
 use jobmill_core::{EventId, JobId, Json, MailId, Run, RunId, RunState, Timestamp, Version};
 use jobmill_engine::{Handle, WaitingFor};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::usage::AttemptView;
 use crate::error::{Code, Problem};
 
 /// A run as it is shown.
@@ -53,7 +53,7 @@ pub(super) struct RunView {
     /// Mails that may have been sent, until somebody says whether they were.
     mails_in_doubt: Vec<DoubtfulMailView>,
     /// Every attempt, oldest first.
-    attempts: Vec<Attempt>,
+    attempts: Vec<AttemptView>,
 }
 
 /// A mail that may have been sent: what to look for at the mail server before the run is put back.
@@ -144,7 +144,7 @@ impl RunView {
             waiting_for: waiting_for.map(WaitingForView::from),
             cancel_reason: head.cancel_reason.map(|reason| reason.to_string()),
             mails_in_doubt: mails.into_iter().map(DoubtfulMailView::from).collect(),
-            attempts: run.attempts,
+            attempts: run.attempts.into_iter().map(AttemptView::from).collect(),
         }
     }
 }

@@ -12,24 +12,31 @@ use utoipa::ToSchema;
 pub(crate) use self::text::*;
 pub(crate) use self::words::*;
 
-/// One try of a run.
+/// What a job may reach, as `[jobs.ID.allow]` says it.
 #[derive(ToSchema)]
-#[schema(as = Attempt)]
-pub(crate) struct AttemptShape {
-    /// 1 to `max_attempts`; starts anew after a requeue.
-    number: u32,
-    /// The component that ran.
-    version: VersionShape,
-    /// When it began.
-    started_at: TimestampShape,
-    /// When its end was decided; null while it runs.
-    finished_at: Option<TimestampShape>,
-    /// How it ended.
-    outcome: Option<AttemptOutcomeShape>,
-    /// Why it failed.
-    error: Option<AttemptErrorShape>,
-    /// When the next attempt is due, if there is one.
-    next_at: Option<TimestampShape>,
+#[schema(as = Allow)]
+pub(crate) struct AllowShape {
+    /// `fetch`, `update`; null: both.
+    orders: Option<Vec<String>>,
+    /// Which mails it may send; null: all.
+    mail: Option<MailAllowShape>,
+    /// Hosts that its HTTP requests may go to.
+    http: Vec<String>,
+}
+
+/// Which mails a job may send. What is absent is not narrowed; an empty list allows none.
+#[derive(ToSchema)]
+#[schema(as = MailAllow)]
+pub(crate) struct MailAllowShape {
+    /// What they are.
+    #[schema(nullable = false)]
+    kinds: Option<Vec<String>>,
+    /// Recipients: addresses, and domains such as `@example.com`.
+    #[schema(nullable = false)]
+    to: Option<Vec<String>>,
+    /// Where answers go.
+    #[schema(nullable = false)]
+    reply_to: Option<Vec<String>>,
 }
 
 /// The error of an attempt.

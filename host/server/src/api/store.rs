@@ -95,6 +95,8 @@ struct CheckView {
     deliveries: u64,
     /// Orders of the embedded book.
     orders: u64,
+    /// Components of versions.
+    components: u64,
 }
 
 /// Reads the whole store; what is damaged is named by the refusal.
@@ -114,8 +116,9 @@ async fn check(State(context): State<Context>, _: NoParameters) -> Result<JsonRe
         checked.add(&record?, query).await?;
         tokio::task::yield_now().await;
     }
-    let Checked { runs, entries, mails, events, deliveries, orders } = checked;
-    Ok(JsonResponse(CheckView { ok: true, runs, entries, mails, events, deliveries, orders }))
+    context.handle.check_components(&mut checked).await?;
+    let Checked { runs, entries, mails, events, deliveries, orders, components } = checked;
+    Ok(JsonResponse(CheckView { ok: true, runs, entries, mails, events, deliveries, orders, components }))
 }
 
 /// What was taken out.

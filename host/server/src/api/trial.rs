@@ -96,6 +96,13 @@ enum EffectView {
         /// Where it would stand then.
         after: OrderStatus,
     },
+    /// An HTTP request that changes something; in the trial it was answered 200.
+    Http {
+        method: String,
+        url: String,
+        /// Bytes of its body.
+        bytes: usize,
+    },
 }
 
 /// Something that is done.
@@ -105,6 +112,7 @@ enum EffectView {
 enum DoneView {
     Mail { mail: Box<TrialMailView>, status: MailStatus },
     Order { order: String, patch: OrderPatch },
+    Http { method: String, url: String, status: u16 },
 }
 
 /// A mail as it would go out.
@@ -156,6 +164,7 @@ impl From<TrialEffect> for EffectView {
         match effect {
             TrialEffect::Mail { mail, suppressed } => Self::Mail { mail: Box::new((&*mail).into()), suppressed },
             TrialEffect::Order { order, patch, before, after } => Self::Order { order, patch, before, after },
+            TrialEffect::Http { method, url, bytes } => Self::Http { method, url, bytes },
         }
     }
 }
@@ -165,6 +174,7 @@ impl From<DoneBefore> for DoneView {
         match done {
             DoneBefore::Mail { mail, status } => Self::Mail { mail: Box::new((&*mail).into()), status },
             DoneBefore::Order { order, patch } => Self::Order { order, patch },
+            DoneBefore::Http { method, url, status } => Self::Http { method, url, status },
         }
     }
 }
@@ -222,6 +232,7 @@ fn counted(effects: &[TrialEffect]) -> String {
     let mails = count(|effect| matches!(effect, TrialEffect::Mail { suppressed: None, .. }));
     let suppressed = count(|effect| matches!(effect, TrialEffect::Mail { suppressed: Some(_), .. }));
     let orders = count(|effect| matches!(effect, TrialEffect::Order { .. }));
+    let requests = count(|effect| matches!(effect, TrialEffect::Http { .. }));
     let mut parts = vec![match mails {
         0 => "no mail".to_owned(),
         1 => "1 mail".to_owned(),
@@ -235,6 +246,11 @@ fn counted(effects: &[TrialEffect]) -> String {
         1 => "1 order changed".to_owned(),
         orders => format!("{orders} changes of orders"),
     });
+    match requests {
+        0 => {}
+        1 => parts.push("1 HTTP request".to_owned()),
+        requests => parts.push(format!("{requests} HTTP requests")),
+    }
     parts.join(", ")
 }
 

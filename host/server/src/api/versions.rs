@@ -12,6 +12,7 @@ use utoipa::{OpenApi, ToSchema};
 
 use crate::Context;
 use crate::api::shapes::JobIdShape;
+use crate::api::usage::{VersionUsageView, compared};
 use crate::api::{List, unknown_job};
 use crate::error::Problem;
 use crate::path::Id;
@@ -35,6 +36,8 @@ struct JobVersionView {
     version: Version,
     /// Whether it is the one that serves.
     serves: bool,
+    /// Whether its component is kept, so that the job can be rolled back to it.
+    kept: bool,
     /// Its file in the hopper, when it was last loaded.
     file: String,
     /// Bytes of the component.
@@ -47,6 +50,8 @@ struct JobVersionView {
     last_loaded_at: Timestamp,
     /// What it says otherwise than the version after it in this list; null where that is not known.
     changes: Option<Vec<ChangeView>>,
+    /// What its newest attempts used; null while none is known.
+    usage: Option<VersionUsageView>,
 }
 
 /// Something that a version says otherwise than the one before.
@@ -137,16 +142,20 @@ async fn versions(
     if kept.is_empty() && catalog.listing(&id).is_none() {
         return Err(unknown_job(handle, &id));
     }
+    let components = handle.kept_components().await?;
     let serving = catalog.serving(&id).map(|loaded| loaded.version);
-    let items = with_changes(kept).map(|(version, changes)| JobVersionView {
+    let usage = compared(&kept, &handle.query().usage(&id).await?);
+    let items = with_changes(kept).zip(usage).map(|((version, changes), usage)| JobVersionView {
         version: version.version,
         serves: serving == Some(version.version),
+        kept: components.contains(&version.version),
         file: version.file,
         size: version.size,
         imports: version.imports,
         first_loaded_at: version.first_loaded_at,
         last_loaded_at: version.last_loaded_at,
         changes: changes.map(|changes| changes.iter().map(ChangeView::new).collect()),
+        usage: usage.map(VersionUsageView::new),
     });
     Ok(JsonResponse(List::whole(items.collect())))
 }

@@ -1,6 +1,6 @@
 //! The dashboard: pages that are whole without a script, and forms that do what the API does, under the same words.
 //! They read and change through the engine's handle, as the API does; nothing is kept here but which runs were put back
-//! together last.
+//! together last, and when pages were made that many have open.
 
 mod activity;
 mod assets;
@@ -19,6 +19,7 @@ mod mail;
 mod overview;
 mod queues;
 mod refusals;
+mod reloads;
 mod run;
 mod runs;
 mod schedule;
@@ -31,6 +32,7 @@ mod words;
 pub(crate) use dead::Requeues;
 pub(crate) use form_keys::FormKeys;
 pub(crate) use refusals::{is_for_programs, speak};
+pub(crate) use reloads::{Reloads, share};
 pub(crate) use sign_in::sign_in_instead;
 
 use axum::http::{HeaderName, HeaderValue, header};

@@ -62,6 +62,8 @@ struct RunsPage {
     looked_at: Option<usize>,
     /// Whether a run on this page can be cancelled.
     can_cancel: bool,
+    /// What the button says that cancels all that match; none where there is no such button.
+    cancel_all: Option<String>,
     /// What to type for a first run.
     command: String,
 }
@@ -158,6 +160,7 @@ async fn show(State(context): State<Context>, visitor: Visitor, parameters: Para
     let rows: Vec<Row> = found.runs.into_iter().map(|run| Row::new(run, now)).collect();
     page(&RunsPage {
         tabs: tabs(&filters, counts),
+        cancel_all: cancel_all(&filters, counts),
         suggestions: suggestions(&catalog),
         can_cancel: rows.iter().any(Row::can_be_cancelled),
         rows,
@@ -180,6 +183,7 @@ async fn refused(context: &Context, visitor: Visitor, search: &str, problem: &Pr
         tabs: tabs(&filters, None),
         suggestions: suggestions(&catalog),
         can_cancel: false,
+        cancel_all: None,
         rows: Vec::new(),
         newest: None,
         older: None,
@@ -230,6 +234,22 @@ fn tabs(filters: &Filters, counts: Option<Counts>) -> Vec<Tab> {
         is_here: state == filters.filter.state,
     };
     states.map(tab).collect()
+}
+
+/// What cancelling all that match comes to, in words.
+fn cancel_all(filters: &Filters, counts: Option<Counts>) -> Option<String> {
+    if filters.is_empty() || filters.is_looked_for() {
+        return None;
+    }
+    let most = limits::BULK_RUNS;
+    let Some(counts) = counts else { return Some(format!("Cancel all that match, at most {most}")) };
+    let is_meant = |state: &RunState| !state.is_final() && filters.filter.state.is_none_or(|only| only == *state);
+    match RunState::ALL.into_iter().filter(is_meant).map(|state| counts.of(state)).sum::<usize>() {
+        0 => None,
+        1 => Some("Cancel the 1 that matches".to_owned()),
+        count if count > most => Some(format!("Cancel {most} of {count} that match")),
+        count => Some(format!("Cancel all {count} that match")),
+    }
 }
 
 /// What a search may say of the jobs that are loaded.

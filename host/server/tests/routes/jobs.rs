@@ -1,12 +1,13 @@
 //! Jobs as they are listed: loaded, broken, retired.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use insta::{assert_json_snapshot, assert_snapshot};
 use jobmill_core::JobOverrides;
 use jobmill_core::RunState;
 use jobmill_core::flow::{BreakerSettings, CancelOn, CatchUp, Debounce, Pointer, RateLimit, UniqueStates};
-use jobmill_core::job::Switch;
+use jobmill_core::job::{Limit, LimitOverrides, Switch};
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -41,6 +42,31 @@ async fn every_setting_is_shown_with_who_said_it() {
     let job = world.get("/api/v1/jobs/flaky").await.json();
     assert_eq!(job["triggers"], serde_json::json!([{ "cron": "0 9 * * 1" }]));
     assert_json_snapshot!(job["settings"]);
+}
+
+#[tokio::test]
+async fn limits_and_what_may_be_reached_are_shown_with_who_said_so() {
+    let allow = json!({ "mail": { "to": ["@example.com"] }, "http": ["api.example.com"] });
+    let overrides = JobOverrides {
+        limits: LimitOverrides::from_iter([(Limit::Memory, 16 << 20)]),
+        allow: serde_json::from_value(allow.clone()).expect("valid"),
+        config: Some(BTreeMap::from([("url".to_owned(), "https://api.example.com".to_owned())])),
+        ..JobOverrides::default()
+    };
+    let world = World::overriding("flaky", overrides).await;
+    let job = world.get("/api/v1/jobs/flaky").await.json();
+    assert_eq!(job["limits"]["memory"], json!({ "value": 16 << 20, "source": "configuration" }));
+    assert_eq!(job["limits"]["host_calls"], json!({ "value": 10_000, "source": "default" }));
+    assert_eq!(job["limits"].as_object().map(serde_json::Map::len), Some(Limit::ALL.len()));
+    let shown = json!({ "orders": null, "mail": allow["mail"], "http": allow["http"] });
+    assert_eq!(job["settings"]["allow"], json!({ "value": shown, "source": "configuration" }));
+    assert_eq!(job["settings"]["config"]["value"], json!({ "url": "https://api.example.com" }));
+    let mail = json!({
+        "interface": "jobmill:job/email@0.1.0", "what": "sends mail", "allowed": "narrowed",
+        "detail": "mail.to = [\"@example.com\"]",
+    });
+    assert_eq!(job["capabilities"][0], mail);
+    assert_eq!(job["capabilities"][1]["allowed"], "none-needed");
 }
 
 #[tokio::test]

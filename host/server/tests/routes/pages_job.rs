@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use insta::assert_snapshot;
 use jobmill_core::flow::{BreakerSettings, Concurrency, RateLimit};
-use jobmill_core::job::Switch;
+use jobmill_core::job::{Limit, LimitOverrides, Switch};
 use jobmill_core::{Descriptor, JobOverrides, RunState, Trigger};
 use serde_json::{Value, json};
 
@@ -68,6 +68,22 @@ async fn settings_are_told_with_who_said_them() {
     };
     let world = World::overriding("flaky", overrides).await;
     assert_snapshot!(section(&shown(&world, "/jobs/flaky").await, "settings"));
+}
+
+#[tokio::test]
+async fn the_page_tells_what_a_job_may_reach_and_how_much_it_may_take() {
+    let overrides = JobOverrides {
+        limits: LimitOverrides::from_iter([(Limit::Memory, 16 << 20)]),
+        allow: serde_json::from_value(json!({ "mail": { "kinds": [] } })).expect("valid"),
+        ..JobOverrides::default()
+    };
+    let world = World::overriding("flaky", overrides).await;
+    let page = shown(&world, "/jobs/flaky").await;
+    let reach = section(&page, "reach");
+    let line = "add to jobmill.toml: [jobs.flaky.allow] mail.kinds = [&#34;KIND&#34;]";
+    assert!(reach.contains("sends mail") && reach.contains(">denied<") && reach.contains(line), "{reach}");
+    let limits = section(&page, "limits");
+    assert!(limits.contains(">16 MiB</td>") && limits.contains(">10000</td>"), "{limits}");
 }
 
 #[tokio::test]

@@ -39,6 +39,16 @@ async fn all_runs_that_match_a_filter_are_cancelled_and_an_empty_filter_is_refus
         world.post(&format!("/api/v1/jobs/{job}/runs"), r#"{ "payload": {}, "delay": "1h" }"#).await;
     }
     assert_eq!(submit(&world, "/runs/cancel", &[("all", "yes")]).await.refusal(), "400 empty-filter");
+    for (query, words) in [
+        ("?job=stuck", Some("Cancel all 2 that match")),
+        ("?job=flaky&state=scheduled", Some("Cancel the 1 that matches")),
+        ("?since=1h", Some("Cancel all 3 that match")),
+        ("", None),
+    ] {
+        let page = world.get(&format!("/runs{query}")).await.body;
+        let button = page.split_once("name=\"all\" value=\"yes\">").and_then(|(_, rest)| rest.split('<').next());
+        assert_eq!(button, words, "{query}");
+    }
     let filter = [("all", "yes"), ("job", "stuck"), ("since", "1h")];
     let asked = submit(&world, "/runs/cancel", &filter).await.body;
     assert!(

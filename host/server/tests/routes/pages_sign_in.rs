@@ -57,7 +57,7 @@ fn cookie(answer: &Answer) -> String {
     set.split(';').next().expect("a cookie").to_owned()
 }
 
-async fn sign_in(world: &World, secret: &str) -> String {
+pub(crate) async fn sign_in(world: &World, secret: &str) -> String {
     cookie(&try_with(world, secret, "/", &[]).await)
 }
 

@@ -12,6 +12,7 @@ use jobmill_core::{Descriptor, FailureKind, Json, MailId, Outcome, Trigger};
 use jobmill_engine::{AttemptContext, LoadError, Loaded, Loader, Runner, Stop};
 
 use crate::letters::Letter;
+use crate::usage::Billed;
 
 /// Makes jobs of scripts.
 pub(crate) struct Scripts;
@@ -29,6 +30,8 @@ impl Loader for Scripts {
             "hostile" => (crate::pages_job::hostile(), Arc::new(Stuck)),
             "letter" => (named("letter", "Sends what its payload says"), Arc::new(Letter)),
             "audience" => (audience_descriptor(), Arc::new(Flaky)),
+            "billed" => (named("billed", "Says what it used"), Arc::new(Billed(12_400))),
+            "slow" => (named("billed", "Uses more"), Arc::new(Billed(28_520))),
             "stuck" => (named("stuck", "Waits until it is stopped"), Arc::new(Stuck)),
             other => return Err(LoadError(format!("is not a WebAssembly component: it begins with {other:?}"))),
         };

@@ -10,8 +10,9 @@ use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use jobmill_core::job::Overrides;
 use jobmill_core::mail::InDoubt;
-use jobmill_core::{JobId, JobOverrides, RunId, RunState, limits};
+use jobmill_core::{JobOverrides, RunId, RunState, limits};
 use jobmill_engine::{Engine, Handle, Settings};
 use jobmill_server::{DevelopmentFaults, FaultKind, MailRoute, OnDuty, ServerSettings};
 use jobmill_store::{LogStore, MemoryLog, Retention};
@@ -65,7 +66,8 @@ impl World {
 
     /// An engine that has loaded this script, of which the operator says so.
     pub(crate) async fn overriding(script: &str, overrides: JobOverrides) -> Self {
-        let overrides = BTreeMap::from([(script.parse().expect("a job id"), overrides)]);
+        let jobs = BTreeMap::from([(script.parse().expect("a job id"), overrides)]);
+        let overrides = Overrides { jobs, ..Overrides::default() };
         Self::started(Self::set_up(&[script], Retention::default(), overrides)).await
     }
 
@@ -87,10 +89,10 @@ impl World {
 
     /// The same, which keeps final runs only for so long.
     pub(crate) fn keeping(scripts: &[&str], retention: Retention) -> (Self, Engine) {
-        Self::set_up(scripts, retention, BTreeMap::new())
+        Self::set_up(scripts, retention, Overrides::default())
     }
 
-    fn set_up(scripts: &[&str], retention: Retention, overrides: BTreeMap<JobId, JobOverrides>) -> (Self, Engine) {
+    fn set_up(scripts: &[&str], retention: Retention, overrides: Overrides) -> (Self, Engine) {
         let hopper = TempDir::new().expect("a directory");
         for script in scripts {
             std::fs::write(hopper.path().join(format!("{script}.wasm")), script).expect("a file");
@@ -108,6 +110,7 @@ impl World {
             waiting: WAITING,
             in_doubt: InDoubt::Park,
             event_id_window: limits::UNIQUE_WINDOW,
+            auto_rollback: false,
         };
         let (engine, handle) = Engine::new(
             settings,

@@ -1,13 +1,16 @@
 //! Every record reads back as it was written, and no other bytes read as a record.
 //! Samples are drawn from every variant and member, so that a member that does not survive its encoding shows.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use jobmill_core::bill::{Bill, HostCall};
 use jobmill_core::delivery::{Delivery, DeliveryOutcome};
 use jobmill_core::flow::{FlowKey, FullAt, Mark, Pointer, RateLimit, UniqueStates};
-use jobmill_core::job::{JobVersion, descriptor};
+use jobmill_core::job::{JobVersion, Pin, descriptor};
 use jobmill_core::journal::{
-    DebounceTerms, EarlierKey, EffectKey, Enqueued, EntryKind, Finished, LogLevel, LogLine, Started, Terms, UniqueTerms,
+    DebounceTerms, EarlierKey, EffectKey, Enqueued, EntryKind, Finished, KeptAnswer, LogLevel, LogLine, Started, Terms,
+    UniqueTerms,
 };
 use jobmill_core::mail::{Attachment, Mail, MailStatus, Mailbox, Message};
 use jobmill_core::notice::{News, Notice};
@@ -218,6 +221,18 @@ fn log_line() -> BoxedStrategy<LogLine> {
         .boxed()
 }
 
+fn bill() -> BoxedStrategy<Box<Bill>> {
+    let call =
+        (text(), any::<u64>(), any::<u64>(), any::<bool>()).prop_map(|(name, at_micros, took_micros, failed)| {
+            HostCall { name: name.into(), at_micros, took_micros, failed }
+        });
+    let bill =
+        (any::<[u64; 4]>(), vec(call, 0..3)).prop_map(|([wall_micros, cpu_micros, memory, host_calls], calls)| {
+            Box::new(Bill { wall_micros, cpu_micros, memory, host_calls, calls })
+        });
+    bill.boxed()
+}
+
 fn finished() -> BoxedStrategy<EntryKind> {
     use AttemptOutcome::{Cancelled, Completed, Failed, Held, Interrupted, Snoozed};
     let outcome = proptest::sample::select(vec![Completed, Failed, Snoozed, Interrupted, Cancelled, Held]);
@@ -225,15 +240,31 @@ fn finished() -> BoxedStrategy<EntryKind> {
         (failure_kind(), text(), of(text())).prop_map(|(kind, message, trace)| AttemptError { kind, message, trace });
     let to = proptest::sample::select(RunState::ALL.to_vec());
     let first = (outcome, of(error), of(json()), to, time(), any::<bool>());
-    let finished = (first, vec(log_line(), 0..4), any::<u64>()).prop_map(|(first, log, log_dropped)| {
+    let rest = (vec(log_line(), 0..4), any::<u64>(), of(bill()));
+    let finished = (first, rest).prop_map(|(first, (log, log_dropped, bill))| {
         let (outcome, error, output, to, scheduled_at, counted) = first;
-        EntryKind::Finished(Box::new(Finished { outcome, error, output, to, scheduled_at, counted, log, log_dropped }))
+        EntryKind::Finished(Box::new(Finished {
+            outcome,
+            error,
+            output,
+            to,
+            scheduled_at,
+            counted,
+            log,
+            log_dropped,
+            bill,
+        }))
     });
     finished.boxed()
 }
 
 fn effect() -> BoxedStrategy<EffectKey> {
     (text(), text(), 0..9_usize).prop_map(|(kind, to, occurrence)| EffectKey::mail(&kind, &to, occurrence)).boxed()
+}
+
+fn answer() -> BoxedStrategy<Arc<KeptAnswer>> {
+    let answer = (vec((text(), text()), 0..3), vec(any::<u8>(), 0..20));
+    answer.prop_map(|(headers, body)| Arc::new(KeptAnswer { headers, body })).boxed()
 }
 
 fn kind() -> BoxedStrategy<EntryKind> {
@@ -258,6 +289,9 @@ fn kind() -> BoxedStrategy<EntryKind> {
         (effect(), text(), patch()).prop_map(|(key, order, patch)| EntryKind::OrderIntended { key, order, patch }),
         (effect(), of(text())).prop_map(|(key, error)| EntryKind::OrderSettled { key, error }),
         time().prop_map(|instead_of| EntryKind::MadeDue { instead_of }),
+        (effect(), text(), text()).prop_map(|(key, method, url)| EntryKind::HttpIntended { key, method, url }),
+        (effect(), of(any::<u16>()), of(text()), of(answer()))
+            .prop_map(|(key, status, error, answer)| EntryKind::HttpSettled { key, status, error, answer }),
     ]
     .boxed()
 }
@@ -396,6 +430,10 @@ fn control() -> BoxedStrategy<Control> {
         notice().prop_map(|notice| Control::Notice(Box::new(notice))),
         (job(), any::<u64>()).prop_map(|(job, fingerprint)| Control::NoticeGone { job, fingerprint }),
         job_version().prop_map(|version| Control::Version(Box::new(version))),
+        (job(), any::<[u8; 8]>(), time(), text(), of(text())).prop_map(|(job, bytes, at, by, reason)| {
+            Control::Pinned(Box::new(Pin { job, version: Version::of(&bytes), at, by, reason }))
+        }),
+        job().prop_map(Control::Unpinned),
     ]
     .boxed()
 }

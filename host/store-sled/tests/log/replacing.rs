@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use jobmill_core::Version;
 use jobmill_store::{LogOpener, Record};
 use jobmill_store_sled::{Durability, SledLog, SledOpener};
 
@@ -77,4 +78,29 @@ fn a_replacement_that_was_cut_off_is_finished() {
     fs::rename(&directory, place.path().join("store.replaced")).expect("renamed");
     assert_eq!(scan(&mut reopened(&directory)), Ok(kept));
     assert!(!carries_address(place.path()));
+}
+
+#[test]
+fn components_come_along_wherever_a_replacement_is_cut_off() {
+    let one = Version::of(b"one");
+    for renames in 0..3 {
+        let place = tempfile::tempdir().expect("a directory");
+        let directory = place.path().join("store");
+        let records = two_orders_and_a_run(&directory);
+        opener(&directory).components().keep(one, b"one").expect("keeps");
+        let kept = vec![records[2].clone()];
+        opener(&directory).rewrite(&mut kept.clone().into_iter().map(Ok)).expect("rewritten");
+        // As far as `put_in_place` comes.
+        let rename =
+            |from: &str, to: &str| fs::rename(place.path().join(from), place.path().join(to)).expect("renamed");
+        if renames > 0 {
+            rename("store/components", "store.rewritten/components");
+        }
+        if renames > 1 {
+            rename("store", "store.replaced");
+        }
+        drop(opener(&directory).open().expect("opens"));
+        assert_eq!(scan(&mut reopened(&directory)), Ok(kept), "after {renames}");
+        assert_eq!(opener(&directory).components().read(one), Ok(Some(b"one".to_vec())), "after {renames}");
+    }
 }

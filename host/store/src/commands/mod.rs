@@ -7,6 +7,7 @@ mod events;
 mod keeping;
 mod mail;
 mod notices;
+mod pins;
 mod tokens;
 mod versions;
 
@@ -26,6 +27,7 @@ pub(crate) use self::events::{publish, receive};
 pub(crate) use self::keeping::{forget_rest, forget_runs, import, prune};
 pub(crate) use self::mail::{begin_release, clear_mail, end_release, lift, suppress};
 pub(crate) use self::notices::note;
+pub(crate) use self::pins::{pin, unpin};
 pub(crate) use self::tokens::{put_token, revoke_token, touch_token};
 pub(crate) use self::versions::put_version;
 use crate::committer::Commit;

@@ -13,6 +13,7 @@ mod notices;
 mod row;
 mod suppressions;
 mod tokens;
+mod usage;
 mod versions;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -37,6 +38,7 @@ use self::lists::Lists;
 pub(crate) use self::mails::Mails;
 pub(crate) use self::row::{Row, Standing};
 use self::suppressions::Suppressions;
+use self::usage::Usage;
 use self::versions::Versions;
 use crate::control::{Control, ControlKey};
 use crate::flow::{Chosen, Rules};
@@ -92,6 +94,7 @@ pub(crate) struct Index {
     /// How many of the controls are entries of the audit list.
     audit_entries: usize,
     activity: Rollup,
+    usage: Usage,
     /// Counted from when the log had been read.
     pub(crate) totals: Totals,
     /// Payloads of runs that are soon claimed, so that a claim reads nothing; at most `limits::PAYLOADS_KEPT_BYTES`.
@@ -200,6 +203,7 @@ impl Index {
             let had_error = row.head.error.is_some();
             if row.entries >= told {
                 self.activity.apply(&row.head, entry);
+                self.usage.apply(&row.head, entry);
                 self.totals.apply(&row.head, entry);
             }
             transition::apply(&mut row.head, entry);
@@ -273,12 +277,12 @@ impl Index {
                     self.lists.flow.close_breaker(job);
                 }
             }
-            Control::Schedule(_) | Control::Notice(_) => {}
+            Control::Schedule(_) | Control::Notice(_) | Control::Pinned(_) => {}
             Control::Token(token) => self.put_token(token),
             Control::Version(version) => return self.put_version(version, place),
             Control::Audit(entry) => return self.put_audit(entry, place),
             Control::AuditGone(id) => return self.remove_audit(*id),
-            Control::NoticeGone { .. } => return self.remove_control(&control.key()),
+            Control::NoticeGone { .. } | Control::Unpinned(_) => return self.remove_control(&control.key()),
             Control::Suppression(suppression) => self.suppressions.add(suppression),
             Control::SuppressionLifted(digest) => {
                 self.suppressions.remove(*digest);

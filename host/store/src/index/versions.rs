@@ -2,9 +2,9 @@
 //! They are kept among the other controls; what they say of themselves is not looked at.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use jobmill_core::job::JobVersion;
+use jobmill_core::job::{JobVersion, Pin};
 use jobmill_core::{JobId, Timestamp, Version, limits};
 
 use super::Index;
@@ -66,6 +66,37 @@ impl Index {
         for key in self.versions.put(version) {
             self.remove_control(&key);
         }
+    }
+
+    /// The pins, by job.
+    pub(crate) fn pins(&self) -> impl Iterator<Item = &Pin> {
+        self.controls().filter_map(|control| match control {
+            Control::Pinned(pin) => Some(&**pin),
+            _ => None,
+        })
+    }
+
+    /// The versions whose components have room: those that serve or are pinned, and of the others the newest of each job,
+    /// the last loaded first, as far as the bounds allow.
+    pub(crate) fn components_with_room(&self, serving: &BTreeSet<Version>) -> BTreeSet<Version> {
+        let mut room: BTreeSet<Version> = self.pins().map(|pin| pin.version).chain(serving.iter().copied()).collect();
+        let rows = self.versions.jobs.iter().flat_map(|(job, rows)| rows.iter().enumerate().map(move |row| (job, row)));
+        let sized = rows.filter_map(|(job, (at, row))| match self.control(&key(job, row))? {
+            Control::Version(version) => Some((version.last_loaded_at, version.version, version.size, at)),
+            _ => None,
+        });
+        let (held, mut others): (Vec<_>, Vec<_>) = sized.partition(|(_, version, ..)| room.contains(version));
+        let mut bytes: u64 = held.iter().map(|(_, _, size, _)| size).sum();
+        others.retain(|(.., at)| *at < limits::VERSIONS_WITH_BYTES);
+        others.sort_unstable_by_key(|(loaded, version, ..)| Reverse((*loaded, *version)));
+        for (_, version, size, _) in others {
+            bytes = bytes.saturating_add(size);
+            if bytes > limits::COMPONENTS_KEPT_BYTES {
+                break;
+            }
+            room.insert(version);
+        }
+        room
     }
 
     /// The versions of a job, the last loaded first.

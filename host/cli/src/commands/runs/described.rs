@@ -8,6 +8,7 @@ use jobmill_core::{RunState, Timestamp};
 use owo_colors::OwoColorize as _;
 
 use super::doings::Doings;
+use crate::commands::usage;
 use crate::{output, words};
 
 /// What is happening with a run.
@@ -141,6 +142,9 @@ pub(in crate::commands) fn attempt_text(attempt: &Attempt) -> String {
     if let Some(next) = attempt.next_at {
         let _ = write!(text, "\n    next attempt due {next}");
     }
+    for line in attempt.usage.iter().flat_map(usage::lines) {
+        let _ = write!(text, "\n    {line}");
+    }
     text
 }
 
@@ -162,6 +166,8 @@ mod tests {
         "waiting_for": {"kind": "due", "detail": "waits for attempt 2 of 2", "until": "2026-03-01T09:00:01.500Z", "position": null},
         "attempts": [{"number": 1, "version": "3fa9c1d07b21", "started_at": "2026-03-01T09:00:00.010Z",
             "finished_at": "2026-03-01T09:00:00.022Z", "outcome": "failed", "next_at": "2026-03-01T09:00:01.500Z",
+            "usage": {"wall_ms": 11.9, "cpu_ms": 0.8, "memory_bytes": 1114112, "host_calls": 3, "calls": [
+                {"name": "send-email", "at_ms": 0.4, "took_ms": 11.2, "failed": true}]},
             "error": {"kind": "transient", "message": "the mail server\nis away \u001b[2J", "trace": null}}]}"#;
 
     fn run(state: &str, change: impl Fn(&mut serde_json::Value)) -> Run {
@@ -187,6 +193,7 @@ mod tests {
             "? the mail to ada@example.com may have been sent; look for Message-ID <x@shop> at the mail server",
             "✗ attempt 1  failed after 12 ms",
             "    transient: the mail server\n    is away \\u{1b}[2J",
+            "\n    11.9 ms · 800 µs processor · 1.1 MiB · 3 host calls\n    → send-email  failed after 11.2 ms",
         ] {
             assert!(text.contains(part), "{part:?} is missing in\n{text}");
         }

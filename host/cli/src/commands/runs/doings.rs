@@ -82,6 +82,12 @@ impl Doings {
                 let word = if error.is_none() { "changed" } else { "refused" };
                 self.settle(&named("key"), error.is_none(), &format!("{word} after {after}"), error);
             }
+            "http-intended" => self.intend(named("key"), format!("{} {}", named("method"), named("url"))),
+            "http-settled" => {
+                let (status, error) = (entry.members.get("status").and_then(serde_json::Value::as_u64), text("error"));
+                let word = status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+                self.settle(&named("key"), error.is_none(), &format!("{word} after {after}"), error);
+            }
             "cancel-requested" => self.aside(format!("asked to stop: {}", named("reason"))),
             "requeued" => self.aside(format!("put back at {}; the attempts start anew", entry.at)),
             _ => {}

@@ -85,6 +85,7 @@ fn row(number: usize, effect: &TrialEffect) -> Vec<Cell> {
             let what = if is_same { patch.to_string() } else { format!("{before} → {after}") };
             ("change an order", format!("{order}: {what}"))
         }
+        TrialEffect::Http { method, url, bytes } => ("send a request", format!("{method} {url}, {bytes} bytes")),
         _ => ("do more", "something that this version of jobmill does not know".to_owned()),
     };
     vec![output::number_cell(number), Cell::new(would), output::text_cell(&what)]
@@ -96,6 +97,7 @@ fn done(done: &DoneBefore) -> String {
             output::first_line(&format!("mail {} to {}, {status}", mail.kind, mail.to.address))
         }
         DoneBefore::Order { order, patch } => output::first_line(&format!("order {order}: {patch}")),
+        DoneBefore::Http { method, url, status } => output::first_line(&format!("{method} {url}, answered {status}")),
         _ => "something that this version of jobmill does not know".to_owned(),
     }
 }

@@ -30,6 +30,7 @@ pub(super) fn check(place: &DataPlace, context: &Context) -> Result<(), Failure>
             ("events without runs", Some(found.events.to_string())),
             ("webhook deliveries", Some(found.deliveries.to_string())),
             ("orders", Some(found.orders.to_string())),
+            ("components", Some(found.components.to_string())),
             ("damage", Some("none".to_owned())),
         ])
     })
@@ -41,9 +42,10 @@ fn read_through(open: OwnStore) -> Result<StoreCheck, Failure> {
         for record in open.store.export().await? {
             checked.add(&record?, &open.store).await?;
         }
+        checked.add_components(&open.store).await?;
         Ok(checked)
     })?;
     open.close()?;
-    let Checked { runs, entries, mails, events, deliveries, orders } = checked;
-    Ok(StoreCheck { ok: true, runs, entries, mails, events, deliveries, orders })
+    let Checked { runs, entries, mails, events, deliveries, orders, components } = checked;
+    Ok(StoreCheck { ok: true, runs, entries, mails, events, deliveries, orders, components })
 }

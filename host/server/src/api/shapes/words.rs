@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use jobmill_core::flow::{CatchUp, UniqueStates};
+use jobmill_core::job::Allowed;
 use jobmill_core::journal::LogLevel;
 use jobmill_core::mail::{InDoubtChoice, MailStatus};
 use jobmill_core::order::OrderStatus;
@@ -48,6 +49,8 @@ fn words_of(description: &str, words: impl Iterator<Item = serde_json::Value>) -
 }
 
 words! {
+    "How much of an interface a job has: all of it, what the operator lists, nothing, or none-needed because it reaches nothing beyond the sandbox."
+    AllowedShape of Allowed: All Narrowed Denied NoneNeeded;
     "How an attempt ended: held means that something outside kept its effect back, which costs none."
     AttemptOutcomeShape of AttemptOutcome: Completed Failed Snoozed Interrupted Cancelled Held;
     "What happens to the minutes of a schedule that passed while nobody could fire them: one run for all of them, or none."

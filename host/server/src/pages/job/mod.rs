@@ -3,7 +3,9 @@
 
 mod enqueue;
 mod fields;
+mod rollback;
 mod settings;
+mod usage;
 mod versions;
 
 use askama::Template;
@@ -11,6 +13,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use jobmill_core::breaker::BreakerState;
+use jobmill_core::job::{Capability, capabilities};
 use jobmill_core::{Job, JobId, Json, Run, RunId, RunState, Version};
 use jobmill_engine::{JobListing, JobStatus, LoadedJob};
 use jobmill_store::{JobFlowView, RunFilter};
@@ -29,7 +32,9 @@ use crate::query::Parameters;
 use crate::routes::{Routes, Rule};
 
 use enqueue::EnqueueForm;
-use settings::SettingRow;
+use rollback::PinShown;
+use settings::{LimitRow, SettingRow};
+use usage::UsageRow;
 use versions::VersionRow;
 
 /// Runs that the page lists.
@@ -46,6 +51,11 @@ pub(super) fn routes() -> Routes {
         .does(Action::JobsPause)
         .post("/jobs/{id}/resume", Rule::OPERATE, resume)
         .does(Action::JobsResume)
+        .get("/jobs/{id}/rollback", Rule::READ, rollback::ask)
+        .post("/jobs/{id}/rollback", Rule::OPERATE, rollback::carry_out)
+        .does(Action::JobsRollback)
+        .post("/jobs/{id}/unpin", Rule::OPERATE, rollback::unpin)
+        .does(Action::JobsUnpin)
 }
 
 #[derive(Template)]
@@ -60,15 +70,22 @@ struct JobPage {
     version: Version,
     loaded: Moment,
     starts: Vec<Start>,
-    imports: Vec<String>,
+    /// What it may reach by each of its imports.
+    capabilities: Vec<Capability>,
     broken: Option<(Moment, String)>,
+    /// What it is held to, and the newer version that waits.
+    pinned: Option<PinShown>,
+    waits: Option<Version>,
     /// Who paused it, and when.
     paused: Option<(String, Moment)>,
     /// What its breaker does; none while it lets runs begin.
     breaker: Option<String>,
     settings: Vec<SettingRow>,
+    limits: Vec<LimitRow>,
     /// Those that were loaded, the last first.
     versions: Vec<VersionRow>,
+    /// What the newest attempts of each used.
+    usage: Vec<UsageRow>,
     backoff: String,
     schema: Option<Json>,
     example: Option<Json>,
@@ -170,6 +187,7 @@ async fn gather(
     let (query, now, job) = (context.handle.query(), frame.now, &loaded.job);
     let flow = query.job_flow(&job.id, now).await?;
     let counts = query.counts(Some(&job.id), now).await?;
+    let loaded_versions = query.versions(&job.id).await?;
     let filter = RunFilter { job: Some(job.id.clone()), ..RunFilter::default() };
     let runs = query.runs(&filter, None, RUNS, now).await?.items;
     let payload = beginning(context, job, shown.from, runs.first()).await?;
@@ -185,12 +203,16 @@ async fn gather(
         version: loaded.version,
         loaded: Moment::new(loaded.loaded_at, now),
         starts: starts(loaded),
-        imports: loaded.imports.clone(),
+        capabilities: capabilities(&job.id, &loaded.imports, &job.allow.value),
         broken: listing.breakage.as_ref().map(|broken| (Moment::new(broken.since, now), broken.error.clone())),
+        pinned: listing.pinned.as_ref().map(|pin| PinShown::new(pin, now)),
+        waits: listing.waits,
         paused: flow.paused.map(|pause| (pause.by, Moment::new(pause.at, now))),
         breaker,
         settings: settings::rows(job),
-        versions: versions::rows(query.versions(&job.id).await?, loaded.version, now),
+        limits: settings::limits(job),
+        usage: usage::rows(&loaded_versions, &query.usage(&job.id).await?),
+        versions: versions::rows(loaded_versions, (loaded.version, &context.handle.kept_components().await?), now),
         backoff: settings::schedule(job.retries.value, &job.backoff.value),
         schema: job.payload_schema.clone(),
         example: job.payload_example.clone(),

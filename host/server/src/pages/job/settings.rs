@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jobmill_core::flow::{BreakerSettings, CancelOn, CatchUp, Concurrency, Debounce, Pointer, RateLimit, UniqueStates};
-use jobmill_core::job::Setting;
+use jobmill_core::job::{Limit, Setting};
 use jobmill_core::{Backoff, Job, Source};
 
 /// Waits that are told one by one; of the others only their sum.
@@ -17,6 +17,13 @@ pub(super) struct SettingRow {
     pub(super) words: String,
     /// Who said so.
     pub(super) source: &'static str,
+}
+
+/// A limit of an attempt in words.
+pub(super) struct LimitRow {
+    /// What it bounds.
+    pub(super) what: &'static str,
+    pub(super) setting: SettingRow,
 }
 
 /// Every setting of a job, in the order in which people ask for them.
@@ -55,7 +62,24 @@ pub(super) fn rows(job: &Job) -> Vec<SettingRow> {
         row("breaker", &job.breaker, |it| or_none(it.as_ref(), breaker)),
         row("mails_per_run", &job.mails_per_run, ToString::to_string),
         row("mail_limit", &job.mail_limit, |rate| or_none(rate.as_ref(), rate_limit)),
+        row("allow", &job.allow, |allow| match allow.lines() {
+            lines if lines.is_empty() => "orders and mails, and no host".to_owned(),
+            lines => lines.join(", "),
+        }),
+        row("config", &job.config, |config| {
+            let settings: Vec<String> = config.iter().map(|(name, value)| format!("{name} = {value:?}")).collect();
+            listed(&settings, String::clone)
+        }),
     ]
+}
+
+/// How much an attempt of the job may take.
+pub(super) fn limits(job: &Job) -> Vec<LimitRow> {
+    let told = |limit: Limit| LimitRow {
+        what: limit.what(),
+        setting: row(limit.name(), &job.limits.get(limit), |value| limit.shown(*value)),
+    };
+    Limit::ALL.into_iter().map(told).collect()
 }
 
 fn row<T>(name: &'static str, setting: &Setting<T>, words: impl Fn(&T) -> String) -> SettingRow {

@@ -1,6 +1,8 @@
 //! The versions of a job that were loaded, with what changed from one to the next, as rows of its page.
 //! It compares nothing; core does.
 
+use std::collections::BTreeSet;
+
 use jobmill_core::job::JobVersion;
 use jobmill_core::{Timestamp, Version};
 
@@ -12,6 +14,8 @@ pub(super) struct VersionRow {
     pub(super) version: Version,
     /// It is the one that serves.
     pub(super) serves: bool,
+    /// The job can be rolled back to it.
+    pub(super) is_kept: bool,
     pub(super) file: String,
     pub(super) last: Moment,
     /// Where it was loaded more than once, the first time that is known.
@@ -21,9 +25,14 @@ pub(super) struct VersionRow {
 }
 
 /// The rows, the last loaded first.
-pub(super) fn rows(versions: Vec<JobVersion>, serving: Version, now: Timestamp) -> Vec<VersionRow> {
+pub(super) fn rows(
+    versions: Vec<JobVersion>,
+    (serving, kept): (Version, &BTreeSet<Version>),
+    now: Timestamp,
+) -> Vec<VersionRow> {
     let rows = with_changes(versions).map(|(version, changes)| VersionRow {
         serves: version.version == serving,
+        is_kept: kept.contains(&version.version),
         last: Moment::new(version.last_loaded_at, now),
         first: Some(version.first_loaded_at)
             .filter(|first| *first != version.last_loaded_at)

@@ -108,6 +108,10 @@ impl Row {
                 let became = error.as_deref().unwrap_or("changed");
                 row("order-settled", format!("{}: {became}", key.as_str()))
             }
+            EntryKind::HttpIntended { method, url, .. } => row("http-intended", format!("{method} {url}")),
+            EntryKind::HttpSettled { key, status, error, .. } => {
+                row("http-settled", format!("{}: {}", key.as_str(), answered(*status, error.as_deref())))
+            }
             EntryKind::Finished(finished) => {
                 Self { document: finished.output.as_ref().map(Document::of), ..row("finished", end(finished)) }
             }
@@ -129,6 +133,15 @@ fn order_row(row: Row, patch: &OrderPatch) -> Row {
 fn settled(key: &str, status: MailStatus, reply: Option<&str>, error: Option<&str>) -> String {
     let said = error.or(reply).map(|said| format!(": {said}")).unwrap_or_default();
     format!("{key} {}{said}", status.as_str())
+}
+
+/// What became of an HTTP request, in words.
+pub(super) fn answered(status: Option<u16>, error: Option<&str>) -> String {
+    match (status, error) {
+        (Some(status), None) => format!("answered {status}"),
+        (_, Some(error)) => error.to_owned(),
+        (None, None) => "no answer".to_owned(),
+    }
 }
 
 fn end(finished: &Finished) -> String {

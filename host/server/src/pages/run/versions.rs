@@ -69,6 +69,7 @@ mod tests {
             outcome: None,
             error: None,
             next_at: None,
+            bill: None,
         }
     }
 

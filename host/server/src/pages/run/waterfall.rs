@@ -1,14 +1,17 @@
-//! A run as bars over time: one for each attempt and each mail, marks for steps and changes of orders.
+//! A run as bars over time: one for each attempt, each mail and each kind of host call, marks for steps and changes of orders.
 //! It reads the journal alone, and draws nothing: `templates/run.html` does.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
+use jobmill_core::bill::{Bill, HostCall, time_text};
 use jobmill_core::journal::{EffectKey, Finished, Started};
 use jobmill_core::mail::MailStatus;
 use jobmill_core::order::OrderPatch;
 use jobmill_core::run::AttemptOutcome;
 use jobmill_core::{Entry, EntryKind, MailId, RunHead, RunState, Timestamp, Version, limits};
 
+use super::journal::answered;
 use super::sentence::span;
 
 /// Rows that are shown, the newest; the journal has all.
@@ -44,6 +47,8 @@ pub(super) struct Row {
     pub(super) told: String,
     /// How long an attempt waited to begin.
     pub(super) waited: Option<String>,
+    /// What an attempt used.
+    pub(super) usage: Option<String>,
     pub(super) mail: Option<MailId>,
 }
 
@@ -71,7 +76,17 @@ type Piece = (Timestamp, Timestamp, Look);
 impl Row {
     /// A row without pieces, which `Builder` keeps apart.
     fn new(label: String, class: &'static str, told: String) -> Self {
-        Self { label, is_attempt: false, version: None, bars: Vec::new(), class, told, waited: None, mail: None }
+        Self {
+            label,
+            is_attempt: false,
+            version: None,
+            bars: Vec::new(),
+            class,
+            told,
+            waited: None,
+            usage: None,
+            mail: None,
+        }
     }
 }
 
@@ -143,6 +158,13 @@ impl Builder {
                 let word = if error.is_none() { "changed" } else { "refused" };
                 self.settle(key, (class, told(word, error.as_deref())), error.is_none(), at);
             }
+            EntryKind::HttpIntended { key, method, url } => {
+                self.intend(key, short(&format!("{method} {url}")), at);
+            }
+            EntryKind::HttpSettled { key, status, error, .. } => {
+                let class = if error.is_none() { "completed" } else { "dead" };
+                self.settle(key, (class, short(&answered(*status, error.as_deref()))), error.is_none(), at);
+            }
             EntryKind::Finished(finished) => self.finish(finished, at),
             EntryKind::CancelRequested { reason } => {
                 self.mark("cancel asked for".to_owned(), "cancelled", short(reason), at);
@@ -184,8 +206,31 @@ impl Builder {
             row.class = class;
             let error = finished.error.as_ref().map(|error| error.message.as_str());
             row.told = told(&format!("{word} after {}", span(at.since(since))), error);
+            if let Some(bill) = &finished.bill {
+                row.usage = Some(bill.to_string());
+                self.call(bill, since);
+            }
         }
         self.waits_since = at;
+    }
+
+    /// Host calls of an attempt that began at `since`, one row for each kind.
+    fn call(&mut self, bill: &Bill, since: Timestamp) {
+        let mut kinds: Vec<(&str, Vec<&HostCall>)> = Vec::new();
+        for call in &bill.calls {
+            match kinds.iter_mut().find(|(name, _)| *name == call.name) {
+                Some((_, calls)) => calls.push(call),
+                None => kinds.push((&call.name, vec![call])),
+            }
+        }
+        for (name, calls) in kinds {
+            let class = if calls.iter().any(|call| call.failed) { "retryable" } else { "completed" };
+            let pieces = calls.iter().map(|call| {
+                let begun = since.after(Duration::from_micros(call.at_micros));
+                (begun, begun.after(Duration::from_micros(call.took_micros)), Look::Running)
+            });
+            self.rows.push((Row::new(short(name), class, told_calls(&calls)), pieces.collect()));
+        }
     }
 
     /// A row with one short mark.
@@ -230,7 +275,7 @@ impl Builder {
         } else if head.state.is_waiting() {
             let due = head.scheduled_at.max(now);
             // The planned piece has no length of its own: a twentieth of what is before it shows.
-            let length = due.since(head.enqueued_at).max(std::time::Duration::from_millis(20)) / 20;
+            let length = due.since(head.enqueued_at).max(Duration::from_millis(20)) / 20;
             self.end = due.after(length);
             let pieces = vec![(self.waits_since, due, Look::Waiting), (due, self.end, Look::Planned)];
             let told = if due > now { format!("planned in {}", span(due.since(now))) } else { "due".to_owned() };
@@ -266,6 +311,18 @@ fn millis(begin: Timestamp, at: Timestamp) -> u64 {
 
 fn told(word: &str, error: Option<&str>) -> String {
     error.map_or_else(|| word.to_owned(), |error| format!("{word}: {}", short(error)))
+}
+
+/// How long calls took, and whether they failed.
+fn told_calls(calls: &[&HostCall]) -> String {
+    let time = time_text(calls.iter().map(|call| call.took_micros).fold(0, u64::saturating_add));
+    let failed = calls.iter().filter(|call| call.failed).count();
+    match (calls.len(), failed) {
+        (1, 0) => time,
+        (1, _) => format!("failed after {time}"),
+        (all, 0) => format!("{all} calls in {time}"),
+        (all, failed) => format!("{all} calls in {time}, {failed} of them failed"),
+    }
 }
 
 /// The beginning of a text that may be long.

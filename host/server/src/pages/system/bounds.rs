@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jobmill_core::job::{Limit, LimitSettings, Source};
 use jobmill_core::limits;
 use jobmill_core::time::format_duration;
 use jobmill_store::Retention;
@@ -48,17 +49,11 @@ fn span(span: Duration) -> String {
 pub(super) fn limits_told() -> Vec<Bound> {
     vec![
         bound("payload of a run", size(limits::PAYLOAD_BYTES)),
-        bound("output of a run", size(limits::OUTPUT_BYTES)),
-        bound("journal of a run", format!("{} entries, {}", limits::JOURNAL_ENTRIES, size(limits::JOURNAL_BYTES))),
-        bound("log of a run", format!("{} lines, {}", limits::LOG_LINES, size(limits::LOG_BYTES))),
         bound("name of a step", size(limits::STEP_NAME_BYTES)),
         bound("text of an error", size(limits::ERROR_TEXT_BYTES)),
         bound("retries", limits::RETRIES.to_string()),
         bound("timeout of an attempt", format!("{}, if the job names none", span(limits::TIMEOUT_DEFAULT))),
         bound("longest timeout", span(limits::TIMEOUT_MAX)),
-        bound("linear memory of an attempt", size(limits::MEMORY_BYTES)),
-        bound("host calls of an attempt", limits::HOST_CALLS.to_string()),
-        bound("one host call", size(limits::HOST_CALL_BYTES)),
         bound("mails of a run", format!("{}, if the configuration names no number", limits::MAILS)),
         bound("a mail with its attachments", size(limits::MAIL_BYTES)),
         bound("component file", bytes(limits::COMPONENT_BYTES)),
@@ -75,6 +70,17 @@ pub(super) fn limits_told() -> Vec<Bound> {
         bound("id of a webhook delivery is remembered", span(limits::DELIVERY_WINDOW)),
         bound("left free on the disk", bytes(limits::DISK_RESERVE_BYTES)),
     ]
+}
+
+/// How much an attempt may take of each, where its job's own entry in the configuration says nothing.
+pub(super) fn sandbox_told(limits: &LimitSettings) -> Vec<Bound> {
+    let told = |limit: Limit| {
+        let setting = limits.get(limit);
+        let value = limit.shown(setting.value);
+        let configured = setting.source == Source::Configuration;
+        bound(limit.what(), if configured { format!("{value}, by the configuration") } else { value })
+    };
+    Limit::ALL.into_iter().map(told).collect()
 }
 
 /// How long what has ended is kept.

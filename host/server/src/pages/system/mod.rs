@@ -16,7 +16,7 @@ use axum::response::Response;
 use jobmill_core::RunState;
 use jobmill_core::time::format_duration;
 
-use self::bounds::{Bound, limits_told, retention_told};
+use self::bounds::{Bound, limits_told, retention_told, sandbox_told};
 use self::on_duty::Duty;
 use self::tokens::{TokenRow, Typed};
 use crate::Context;
@@ -56,6 +56,8 @@ struct SystemPage {
     alarms: Vec<(Alarm, Moment)>,
     duty: Duty,
     limits: Vec<Bound>,
+    /// How much an attempt of any job may take.
+    sandbox: Vec<Bound>,
     retention: Vec<Bound>,
     /// None for whoever may not see them.
     tokens: Option<Vec<TokenRow>>,
@@ -105,6 +107,7 @@ async fn page(
             alarms: alarms.map(|(since, alarm)| (alarm, since)).collect(),
             duty: Duty::now(context, now).await?,
             limits: limits_told(),
+            sandbox: sandbox_told(handle.limits()),
             retention: retention_told(handle.retention()),
             tokens,
             typed,

@@ -56,6 +56,7 @@ fn finished(millis: u64, outcome: AttemptOutcome, to: RunState, due: u64) -> Ent
         counted: true,
         log: Vec::new(),
         log_dropped: 0,
+        bill: None,
     };
     entry(millis, EntryKind::Finished(Box::new(finished)))
 }
@@ -163,6 +164,36 @@ fn what_an_attempt_did_has_rows_and_a_later_attempt_says_what_was_kept() {
     assert!(drawn.rows[4].told.ends_with("fetch-order, mail welcome to ada@example.com"), "{}", drawn.rows[4].told);
     let changed: Vec<bool> = drawn.rows.iter().filter_map(|row| row.version.map(|(_, changed)| changed)).collect();
     assert_eq!(changed, [false, true]);
+}
+
+#[test]
+fn an_attempt_says_what_it_used_and_its_host_calls_are_bars_within_it() {
+    let call = |name: &'static str, at: u64, took: u64, failed: bool| HostCall {
+        name: name.into(),
+        at_micros: at * 1_000,
+        took_micros: took * 1_000,
+        failed,
+    };
+    let mut end = finished(1_000, AttemptOutcome::Completed, RunState::Completed, 0);
+    if let EntryKind::Finished(finished) = &mut end.kind {
+        finished.bill = Some(Box::new(Bill {
+            wall_micros: 750_000,
+            cpu_micros: 3_100,
+            memory: 2_228_224,
+            host_calls: 9,
+            calls: vec![
+                call("fetch-order", 50, 100, false),
+                call("GET shop.example", 200, 50, true),
+                call("fetch-order", 350, 150, false),
+            ],
+        }));
+    }
+    let drawn = drawn(&[enqueued(), started(250, 1, "a"), end], 1_000);
+    assert_eq!(labels(&drawn), ["Attempt 1", "fetch-order", "GET shop.example"]);
+    assert_eq!(drawn.rows[0].usage.as_deref(), Some("750 ms · 3.1 ms processor · 2.1 MiB · 9 host calls"));
+    assert_eq!(bars(&drawn.rows[1]), [(300, 100, Look::Running), (600, 150, Look::Running)]);
+    assert_eq!((drawn.rows[1].class, drawn.rows[1].told.as_str()), ("completed", "2 calls in 250 ms"));
+    assert_eq!((drawn.rows[2].class, drawn.rows[2].told.as_str()), ("retryable", "failed after 50.0 ms"));
 }
 
 #[test]
