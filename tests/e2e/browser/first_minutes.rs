@@ -33,7 +33,14 @@ fn the_first_five_minutes_lead_from_a_button_to_a_dead_letter_put_right() {
     let steps = &told["steps"];
     let first = json!({
         "offered": ["Run purchase-confirmation"],
-        "rows": ["Attempt 1", "mail purchase-confirmation to user@example.com", "order order_123 to fulfilled"],
+        "rows": [
+            "Attempt 1",
+            "mail purchase-confirmation to user@example.com",
+            "order order_123 to fulfilled",
+            "fetch-order",
+            "send-email",
+            "update-order",
+        ],
         "mail": "Your order order_123 is confirmed",
     });
     assert_eq!(steps["first_run"], first, "{told:#}");
